@@ -1,0 +1,3 @@
+//! `xsm/`: the security module.
+
+pub mod flask_op;

@@ -1,0 +1,178 @@
+//! Page frames that guests may share, through the direct map.
+
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use hal::{FrameMem, Mfn, PAGE_SIZE, clip};
+
+use super::memory::{clean_range, copy_shared, zero_pages};
+use crate::layout;
+
+/// A frame of RAM that the hypervisor does not keep for itself.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    base: *mut u8,
+    machine: PhantomData<&'a super::Machine>,
+}
+
+/// `offset` within the page, aligned down to `size`.
+#[inline(always)]
+const fn within(offset: usize, size: usize) -> usize {
+    offset & (PAGE_SIZE - 1) & !(size - 1)
+}
+
+impl Frame<'_> {
+    /// The frame `mfn`.
+    ///
+    /// # Safety
+    /// The frame is RAM in the direct map, and the hypervisor has no reference into it for as long
+    /// as this is used, nor makes one.
+    #[inline(always)]
+    pub(super) unsafe fn new(mfn: Mfn) -> Self {
+        Self { base: core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize), machine: PhantomData }
+    }
+
+    /// Cleans and invalidates the data caches for the frame.
+    #[inline]
+    pub(super) fn clean(&self) {
+        // SAFETY: exactly the frame's bytes, which are mapped; the contents stay.
+        unsafe { clean_range(self.base, self.at(PAGE_SIZE)) };
+    }
+
+    #[inline(always)]
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.base.wrapping_add(offset)
+    }
+
+    #[inline(always)]
+    fn u8(&self, offset: usize) -> &AtomicU8 {
+        // SAFETY: in the frame, which `new` was promised to be mapped and free of references.
+        unsafe { AtomicU8::from_ptr(self.at(within(offset, 1))) }
+    }
+
+    #[inline(always)]
+    fn u16(&self, offset: usize) -> &AtomicU16 {
+        // SAFETY: as above, and aligned.
+        unsafe { AtomicU16::from_ptr(self.at(within(offset, 2)).cast()) }
+    }
+
+    #[inline(always)]
+    fn u32(&self, offset: usize) -> &AtomicU32 {
+        // SAFETY: as above, and aligned.
+        unsafe { AtomicU32::from_ptr(self.at(within(offset, 4)).cast()) }
+    }
+
+    #[inline(always)]
+    fn u64(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: as above, and aligned.
+        unsafe { AtomicU64::from_ptr(self.at(within(offset, 8)).cast()) }
+    }
+}
+
+impl FrameMem for Frame<'_> {
+    #[inline]
+    fn read(&self, offset: usize, buf: &mut [u8]) -> usize {
+        let len = clip(offset, buf.len());
+        // SAFETY: `len` bytes from `offset` are in the frame, and as many fit into `buf`.
+        unsafe { copy_shared(buf.as_mut_ptr(), self.at(offset), len) };
+        len
+    }
+
+    #[inline]
+    fn write(&self, offset: usize, bytes: &[u8]) -> usize {
+        let len = clip(offset, bytes.len());
+        // SAFETY: `len` bytes from `offset` are in the frame, and `bytes` has as many.
+        unsafe { copy_shared(self.at(offset), bytes.as_ptr(), len) };
+        len
+    }
+
+    #[inline]
+    fn copy_from(&self, offset: usize, src: &Self, src_offset: usize, len: usize) -> usize {
+        let len = clip(offset, clip(src_offset, len));
+        // SAFETY: `len` bytes from either offset are in their frames. The frames may be the same
+        // and overlap: the copy is then some mixture, but stays in the frame.
+        unsafe { copy_shared(self.at(offset), src.at(src_offset), len) };
+        len
+    }
+
+    #[inline]
+    fn zero(&self) {
+        // SAFETY: exactly the frame's bytes.
+        unsafe { zero_pages(self.base, self.at(PAGE_SIZE)) };
+    }
+
+    #[inline]
+    fn load8(&self, offset: usize) -> u8 {
+        self.u8(offset).load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn store8(&self, offset: usize, value: u8) {
+        self.u8(offset).store(value, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn load16(&self, offset: usize) -> u16 {
+        self.u16(offset).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn fetch_or16(&self, offset: usize, bits: u16) -> u16 {
+        self.u16(offset).fetch_or(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn fetch_and16(&self, offset: usize, bits: u16) -> u16 {
+        self.u16(offset).fetch_and(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn load32(&self, offset: usize) -> u32 {
+        self.u32(offset).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn store32(&self, offset: usize, value: u32) {
+        self.u32(offset).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
+        self.u32(offset).compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn fetch_or32(&self, offset: usize, bits: u32) -> u32 {
+        self.u32(offset).fetch_or(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn fetch_and32(&self, offset: usize, bits: u32) -> u32 {
+        self.u32(offset).fetch_and(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn load64(&self, offset: usize) -> u64 {
+        self.u64(offset).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn store64(&self, offset: usize, value: u64) {
+        self.u64(offset).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
+        self.u64(offset).fetch_or(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn fetch_and64(&self, offset: usize, bits: u64) -> u64 {
+        self.u64(offset).fetch_and(bits, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn swap64(&self, offset: usize, value: u64) -> u64 {
+        self.u64(offset).swap(value, Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,409 @@
+//! The machine as the core sees it.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use arm_regs::Context;
+use hal::{Gaddr, Gfn, IrqConfig, Maddr, MachineOps, Mfn, PcpuId, Stage2Root};
+use spin::Once;
+
+use super::cpu::{self, Features};
+use super::frame::Frame;
+use super::gic::{self, Gic};
+use super::{console, power, smp, switch, sysreg as reg, tlb};
+use crate::clock::Clock;
+use crate::cpu_bugs::Bugs;
+use crate::layout;
+use crate::ram::Banks;
+use crate::stage2::Stage2;
+
+/// Stage-2 tables that map nothing: two concatenated root tables.
+#[repr(C, align(8192))]
+struct EmptyRoot([u8; 8192]);
+static EMPTY_ROOT: EmptyRoot = EmptyRoot([0; 8192]);
+
+static MACHINE: Once<Machine> = Once::new();
+
+/// The interrupt numbers of what each pCPU has of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PrivateIrqs {
+    /// The hypervisor's timer.
+    pub timer: u32,
+    /// The guests' virtual timer.
+    pub virtual_timer: u32,
+    /// Maintenance of the virtual interrupt interface.
+    pub maintenance: u32,
+}
+
+/// The machine that this hypervisor runs on.
+pub struct Machine {
+    banks: Banks,
+    clock: Clock,
+    gic: Gic,
+    irqs: PrivateIrqs,
+    features: Features,
+    /// VTTBR_EL2 while no guest is selected.
+    parked: u64,
+    nr_cpus: AtomicU32,
+    /// For each pCPU and tag, the vCPU that last ran here.
+    last_ran: Vec<AtomicU8>,
+}
+
+/// In [`Machine::last_ran`]: none.
+const NO_VCPU: u8 = u8::MAX;
+
+/// The machine, once [`super::Setup::machine`] has made it.
+pub fn machine() -> Option<&'static Machine> {
+    MACHINE.get()
+}
+
+impl Machine {
+    /// Makes the machine; the pCPU that calls this becomes number 0. `None` without memory.
+    pub(super) fn start(
+        banks: Banks,
+        clock: Clock,
+        gic: Gic,
+        irqs: PrivateIrqs,
+        features: Features,
+        image_offset: u64,
+        max_cpus: usize,
+    ) -> Option<&'static Self> {
+        let mut last_ran = Vec::new();
+        let entries = max_cpus.min(layout::MAX_CPUS) * features.vmids as usize;
+        last_ran.try_reserve_exact(entries).ok()?;
+        last_ran.resize_with(entries, || AtomicU8::new(NO_VCPU));
+        let empty = core::ptr::from_ref(&EMPTY_ROOT).addr() as u64 - image_offset;
+        let parked = tlb::vttbr(Stage2Root { table: Maddr(empty).frame(), tag: features.vmids as u16 });
+        let machine = MACHINE.call_once(|| Self {
+            banks,
+            clock,
+            gic,
+            irqs,
+            features,
+            parked,
+            nr_cpus: AtomicU32::new(0),
+            last_ran,
+        });
+        machine.start_cpu(&features);
+        Some(machine)
+    }
+
+    /// Makes this pCPU part of the machine. On one that was started by
+    /// [`super::Setup::start_cpu`] this is the first thing to do; it does not return when the CPU
+    /// cannot be used.
+    pub fn join(&self) {
+        let fit = Features::detect().and_then(|features| {
+            let same = features.vmids >= self.features.vmids && features.pa_bits >= self.features.pa_bits;
+            if same { Ok(features) } else { Err(cpu::Unfit::Different) }
+        });
+        match fit {
+            Ok(features) => {
+                self.start_cpu(&features);
+                smp::answer(Ok(()));
+            }
+            Err(why) => {
+                smp::answer(Err(why));
+                cpu::park();
+            }
+        }
+    }
+
+    fn start_cpu(&self, features: &Features) {
+        // SAFETY: `parked` has the empty root, which is never written, and the tag after the last
+        // that domains can have.
+        unsafe { cpu::set_up(features, self.parked) };
+        power::stop_store_bypass();
+        self.gic.init_cpu(cpu::this(), reg::MPIDR_EL1.read() & cpu::MPIDR_AFFINITY);
+        for irq in [self.irqs.timer, self.irqs.virtual_timer, self.irqs.maintenance] {
+            self.gic.configure(irq, IrqConfig::Level);
+            self.gic.enable(irq);
+        }
+        self.nr_cpus.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes frames unreachable through [`MachineOps::frame`], or reachable again.
+    ///
+    /// # Safety
+    /// Frames made private: nobody holds or keeps a [`Frame`] of them. Frames made reachable: they
+    /// are RAM in the direct map, and the hypervisor has no reference into them and makes none.
+    pub unsafe fn set_private(&self, mfn: Mfn, count: u64, private: bool) {
+        self.banks.set_private(mfn.0, count, private);
+    }
+
+    /// The hypervisor's address of a RAM frame; what may be done there depends on whose it is.
+    pub fn direct_map(&self, mfn: Mfn) -> Option<*mut u8> {
+        self.banks
+            .is_ram(mfn.0)
+            .then(|| core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize))
+    }
+
+    /// The most pCPUs that there can be.
+    pub(super) fn max_cpus(&self) -> usize {
+        self.last_ran.len() / self.features.vmids as usize
+    }
+
+    /// The interrupt controller.
+    #[inline(always)]
+    pub fn gic(&self) -> &Gic {
+        &self.gic
+    }
+
+    /// The interrupt numbers of what each pCPU has of its own.
+    #[inline(always)]
+    pub fn irqs(&self) -> PrivateIrqs {
+        self.irqs
+    }
+
+    /// What the first pCPU is and has.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The rate of the system counter.
+    #[inline(always)]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The system counter (CNTPCT_EL0).
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        reg::isb();
+        let count = reg::CNTPCT_EL0.read();
+        if cpu::bugs().has(Bugs::COUNTER_READ) {
+            // The reading is wrong only just as the low half overflows; the earlier of two with
+            // different high halves is then right.
+            let again = reg::CNTPCT_EL0.read();
+            return if (count ^ again) >> 32 & 1 != 0 { count } else { again };
+        }
+        count
+    }
+
+    // The guest that trapped on this pCPU.
+
+    /// ESR_EL2: why the guest trapped.
+    #[inline(always)]
+    pub fn esr(&self) -> u64 {
+        reg::ESR_EL2.read()
+    }
+
+    /// FAR_EL2: the virtual address of an abort.
+    #[inline(always)]
+    pub fn fault_address(&self) -> u64 {
+        reg::FAR_EL2.read()
+    }
+
+    /// The guest physical address of an abort with this ESR. `None`: the guest's own tables no
+    /// longer have the address, so the instruction should run again.
+    pub fn fault_guest_address(&self, esr: u64) -> Option<Gaddr> {
+        const S1PTW: u64 = 1 << 7;
+        const TRANSLATION_FAULT: u64 = 0x4;
+        let va = self.fault_address();
+        // HPFAR_EL2 is valid for translation faults and for faults of a stage-1 walk.
+        let translation = esr & 0x3c == TRANSLATION_FAULT;
+        if esr & S1PTW != 0 || translation && !cpu::bugs().has(Bugs::FALSE_STAGE2_FAULT) {
+            // Bits 43:4 have bits 51:12 of the address.
+            let page = (reg::HPFAR_EL2.read() & 0xfff_ffff_fff0) << 8;
+            return Some(Gaddr(page | va & 0xfff));
+        }
+        let par = with_par(|| reg::AT_S1E1R.run(va));
+        page_of(par, va).map(Gaddr)
+    }
+
+    /// Whether the guest caused an asynchronous abort that has not been delivered. To be asked
+    /// before another vCPU is loaded, so that it is not blamed on that one.
+    pub fn guest_aborted(&self) -> bool {
+        switch::guest_serror_pending() != 0
+    }
+
+    /// CNTV_CTL_EL0 and CNTV_CVAL_EL0 of the guest loaded on this pCPU.
+    pub fn virtual_timer(&self) -> (u64, u64) {
+        (reg::CNTV_CTL_EL0.read(), reg::CNTV_CVAL_EL0.read())
+    }
+}
+
+/// The physical address that PAR_EL1 has for `va`; `None` after a failed translation.
+#[inline(always)]
+fn page_of(par: u64, va: u64) -> Option<u64> {
+    const FAILED: u64 = 1;
+    const PAGE: u64 = 0x0000_ffff_ffff_f000;
+    (par & FAILED == 0).then_some(par & PAGE | va & 0xfff)
+}
+
+/// Runs an address translation and returns its result; PAR_EL1, which is the guest's, is kept.
+#[inline(always)]
+fn with_par(translate: impl FnOnce()) -> u64 {
+    let fenced = cpu::bugs().has(Bugs::PAR_READ);
+    if fenced {
+        reg::dmb(reg::SY);
+    }
+    let kept = reg::PAR_EL1.read();
+    translate();
+    reg::isb();
+    let par = reg::PAR_EL1.read();
+    reg::PAR_EL1.write(kept);
+    if fenced {
+        reg::dmb(reg::SY);
+    }
+    par
+}
+
+impl MachineOps for Machine {
+    type Frame<'a> = Frame<'a>;
+    type Context = Context;
+    type Stage2 = Stage2;
+
+    #[inline]
+    fn frame(&self, mfn: Mfn) -> Option<Frame<'_>> {
+        if !self.banks.is_shareable(mfn.0) {
+            return None;
+        }
+        // SAFETY: RAM in the direct map that the hypervisor does not keep for itself.
+        Some(unsafe { Frame::new(mfn) })
+    }
+
+    fn clean_frames(&self, mfn: Mfn, count: u64) {
+        for n in 0..count {
+            if let Some(frame) = self.frame(mfn.plus(n)) {
+                frame.clean();
+            }
+        }
+        reg::dsb(reg::ISH);
+        reg::IC_IALLUIS.run(0);
+        reg::dsb(reg::ISH);
+        reg::isb();
+    }
+
+    fn nr_tags(&self) -> u32 {
+        self.features.vmids
+    }
+
+    #[inline]
+    fn publish_tables(&self) {
+        reg::dsb(reg::ISHST);
+    }
+
+    fn flush_gfns(&self, root: Stage2Root, gfn: Gfn, count: u64) {
+        tlb::flush_gfns(self.parked, root, gfn, count);
+    }
+
+    fn flush_tag(&self, root: Stage2Root) {
+        tlb::flush_tag(self.parked, root);
+    }
+
+    #[inline]
+    fn translate(&self, va: u64, write: bool) -> Option<Maddr> {
+        let par = with_par(|| if write { reg::AT_S12E1W.run(va) } else { reg::AT_S12E1R.run(va) });
+        page_of(par, va).map(Maddr)
+    }
+
+    #[inline(always)]
+    fn this_cpu(&self) -> PcpuId {
+        PcpuId(cpu::this())
+    }
+
+    fn nr_cpus(&self) -> u32 {
+        self.nr_cpus.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        self.clock.ns(self.ticks())
+    }
+
+    fn set_timer(&self, deadline_ns: Option<u64>) {
+        match deadline_ns {
+            Some(ns) => {
+                reg::CNTHP_CVAL_EL2.write(self.clock.ticks(ns));
+                reg::CNTHP_CTL_EL2.write(1);
+            }
+            None => reg::CNTHP_CTL_EL2.write(0),
+        }
+        reg::isb();
+    }
+
+    fn poke(&self, cpu: PcpuId) {
+        self.gic.send(gic::SGI_POKE, cpu.0);
+    }
+
+    fn idle(&self) {
+        reg::dsb(reg::SY);
+        reg::hint(reg::WAIT_FOR_INTERRUPT);
+    }
+
+    /// Also selects the empty translation: a pCPU without a guest walks nobody's tables, and none
+    /// are walked while the registers change (errata 1165522, 1319367, 1319537, 1530923).
+    fn save(&self, context: &mut Context) {
+        // SAFETY: the empty tables map nothing.
+        unsafe { reg::VTTBR_EL2.write(self.parked) };
+        reg::isb();
+        let fenced = cpu::bugs().has(Bugs::PAR_READ);
+        if fenced {
+            reg::dmb(reg::SY);
+        }
+        switch::save_guest(context);
+        if fenced {
+            reg::dmb(reg::SY);
+        }
+        self.gic.save(&mut context.gic);
+    }
+
+    /// [`MachineOps::set_stage2`] has to follow.
+    fn load(&self, context: &Context) {
+        switch::load_guest(context);
+        self.gic.load(&context.gic);
+    }
+
+    /// To be called after [`MachineOps::load`]: the vCPU loaded then is the one that runs.
+    fn set_stage2(&self, root: Stage2Root) {
+        // SAFETY: the core gives its domains' own tables.
+        unsafe { reg::VTTBR_EL2.write(tlb::vttbr(root)) };
+        reg::isb();
+        // Two vCPUs of a domain share its VMID but may use the same ASID for different things.
+        let affinity = reg::VMPIDR_EL2.read();
+        let vcpu = (affinity & 15 | affinity >> 4 & 0x70) as u8;
+        let slot = cpu::this() as usize * self.features.vmids as usize + usize::from(root.tag);
+        if let Some(last) = self.last_ran.get(slot) {
+            let before = last.load(Ordering::Relaxed);
+            if before != vcpu {
+                last.store(vcpu, Ordering::Relaxed);
+                if before != NO_VCPU {
+                    tlb::flush_stage1_here();
+                }
+            }
+        }
+    }
+
+    fn irq_enable(&self, irq: u32) {
+        self.gic.enable(irq);
+    }
+
+    fn irq_disable(&self, irq: u32) {
+        self.gic.disable(irq);
+    }
+
+    fn irq_configure(&self, irq: u32, config: IrqConfig) {
+        self.gic.configure(irq, config);
+    }
+
+    fn irq_route(&self, irq: u32, cpu: PcpuId) {
+        self.gic.route(irq, cpu.0);
+    }
+
+    #[inline]
+    fn irq_deactivate(&self, irq: u32) {
+        self.gic.deactivate(irq);
+    }
+
+    fn console_write(&self, bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn power_off(&self) -> ! {
+        power::off()
+    }
+
+    fn reboot(&self) -> ! {
+        power::reboot()
+    }
+}

@@ -1,0 +1,67 @@
+//! What one kind of guest has beyond what all have.
+
+use super::vcpu::Vcpu;
+use crate::Hypervisor;
+use core::any::Any;
+use machine::Context;
+use xen_abi::Errno;
+
+/// The side of a domain that depends on the CPU it sees: interrupt controller, timers, power
+/// calls. The crate for a guest kind implements it and reaches its own state through
+/// [`as_any`](Self::as_any).
+///
+/// No method blocks or calls back into the core while it holds a lock of its own.
+pub trait GuestKind: Send + Sync {
+    /// For the guest kind's own code.
+    fn as_any(&self) -> &dyn Any;
+
+    /// Raises or drops the event channel upcall line of a vCPU. True when the vCPU has to look: the
+    /// caller wakes it, or makes it leave the guest.
+    fn set_upcall(&self, vcpu: usize, level: bool) -> bool;
+
+    /// Whether an interrupt waits that the vCPU would take.
+    fn has_interrupt(&self, vcpu: usize) -> bool;
+
+    /// The registers of a vCPU that never ran.
+    fn reset_context(&self, vcpu: usize, context: &mut Context);
+
+    /// Loads the ABI's vcpu_guest_context (`bytes`, of [`context_size`](Self::context_size) bytes)
+    /// into the registers; true when its flags ask for the vCPU to be brought up.
+    ///
+    /// # Errors
+    /// EINVAL for a state that the guest kind cannot have.
+    fn set_context(&self, vcpu: usize, bytes: &[u8], context: &mut Context) -> Result<bool, Errno>;
+
+    /// Writes the registers as the ABI's vcpu_guest_context.
+    fn get_context(&self, vcpu: usize, context: &Context, online: bool, bytes: &mut [u8]);
+
+    /// The size of the ABI's vcpu_guest_context.
+    fn context_size(&self) -> usize;
+
+    /// Writes the ABI's arch_domainconfig as the domain got it.
+    fn write_config(&self, bytes: &mut [u8]);
+
+    /// Checks a value for HVM_PARAM_CALLBACK_IRQ and the like before it is stored.
+    ///
+    /// # Errors
+    /// EINVAL for a value that the guest kind cannot honour.
+    fn check_param(&self, index: u32, value: u64) -> Result<(), Errno>;
+
+    /// The vCPU stops running on this pCPU: arranges timers for what it waits for.
+    fn switched_out(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context);
+
+    /// The vCPU is about to run on this pCPU.
+    fn switching_in(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context);
+
+    /// A timer that the guest kind started for the vCPU has expired. True when the vCPU has to look.
+    fn timer_expired(&self, hv: &Hypervisor, vcpu: &Vcpu) -> bool;
+
+    /// The vCPU went down (PSCI CPU_OFF, VCPUOP_down) or comes up: per-vCPU state starts afresh.
+    fn vcpu_reset(&self, vcpu: usize);
+
+    /// Gives up what the domain holds of the machine: physical interrupts.
+    fn release(&self, hv: &Hypervisor);
+
+    /// Writes state for a debug key.
+    fn dump(&self, vcpu: usize, out: &mut dyn core::fmt::Write) -> core::fmt::Result;
+}

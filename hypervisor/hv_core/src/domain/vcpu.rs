@@ -1,0 +1,132 @@
+//! A virtual CPU.
+
+use crate::event::VcpuEvents;
+use crate::runstate::Runstate;
+use crate::scheduling::VcpuSched;
+use crate::timer::{Timer, TimerKind};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use hal::{Domid, PcpuId};
+use machine::Context;
+use spin::Mutex;
+
+/// Waits for an interrupt.
+const BLOCKED: u32 = 1;
+/// Not brought up yet, or shut down.
+const DOWN: u32 = 2;
+/// One holder of a pause; the count fills the bits above.
+const PAUSE_ONE: u32 = 4;
+const NOWHERE: u32 = u32::MAX;
+
+/// A virtual CPU of a domain.
+#[derive(Debug)]
+pub struct Vcpu {
+    /// Its number in the domain.
+    pub id: usize,
+    /// Its domain's number.
+    pub domid: Domid,
+    /// Its registers while it is not loaded on a pCPU.
+    pub context: Mutex<Context>,
+    /// What it needs of event channels.
+    pub events: VcpuEvents,
+    /// Its place in the scheduler.
+    pub sched: VcpuSched,
+    /// How it spends its time, and where the guest wants to see that.
+    pub runstate: Runstate,
+    /// The timer of its guest kind: virtual timers while it does not run.
+    pub timer: Timer,
+    /// The timeout of SCHEDOP_poll.
+    pub poll_timer: Timer,
+    /// It runs if and only if this is zero.
+    state: AtomicU32,
+    pcpu: AtomicU32,
+}
+
+/// Timers of a vCPU, for [`Hypervisor::reserve_timers`](crate::Hypervisor::reserve_timers).
+pub(super) const TIMERS_PER_VCPU: u64 = 2;
+
+impl Vcpu {
+    /// A vCPU that is down; the domain's own pause counts are added by
+    /// [`Domain::add_vcpu`](super::Domain::add_vcpu).
+    pub(super) fn new(domid: Domid, id: usize, pauses: u32, now: u64) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            domid,
+            context: Mutex::new(Context::default()),
+            events: VcpuEvents::default(),
+            sched: VcpuSched::default(),
+            runstate: Runstate::new(now),
+            timer: Timer::new(domid, id, TimerKind::Guest),
+            poll_timer: Timer::new(domid, id, TimerKind::Poll),
+            state: AtomicU32::new(DOWN + pauses * PAUSE_ONE),
+            pcpu: AtomicU32::new(NOWHERE),
+        })
+    }
+
+    /// Whether nothing keeps it from running.
+    pub fn is_runnable(&self) -> bool {
+        self.state.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it waits for an interrupt.
+    pub fn is_blocked(&self) -> bool {
+        self.state.load(Ordering::Acquire) & BLOCKED != 0
+    }
+
+    /// Whether it is up (VGCF_online, PSCI CPU_ON).
+    pub fn is_up(&self) -> bool {
+        self.state.load(Ordering::Acquire) & DOWN == 0
+    }
+
+    /// Whether anyone pauses it.
+    pub fn is_paused(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= PAUSE_ONE
+    }
+
+    /// Marks it as waiting. The caller then looks for an interrupt once more, and tells the
+    /// scheduler.
+    pub(crate) fn set_blocked(&self) {
+        self.state.fetch_or(BLOCKED, Ordering::SeqCst);
+    }
+
+    /// Ends its wait; true if it waited.
+    pub(crate) fn clear_blocked(&self) -> bool {
+        // Most kicks find a vCPU that does not wait: look before writing.
+        self.state.load(Ordering::SeqCst) & BLOCKED != 0
+            && self.state.fetch_and(!BLOCKED, Ordering::SeqCst) & BLOCKED != 0
+    }
+
+    /// Takes it down; true if it was up.
+    pub(crate) fn set_down(&self) -> bool {
+        self.state.fetch_or(DOWN, Ordering::SeqCst) & DOWN == 0
+    }
+
+    /// Brings it up; true if it was down.
+    pub(crate) fn set_up(&self) -> bool {
+        self.state.fetch_and(!(DOWN | BLOCKED), Ordering::SeqCst) & DOWN != 0
+    }
+
+    /// Adds a pause.
+    pub(crate) fn pause(&self) {
+        self.state.fetch_add(PAUSE_ONE, Ordering::SeqCst);
+    }
+
+    /// Takes away a pause that was added.
+    pub(crate) fn unpause(&self) {
+        let before = self.state.fetch_sub(PAUSE_ONE, Ordering::SeqCst);
+        debug_assert!(before >= PAUSE_ONE, "unpause without pause");
+    }
+
+    /// The pCPU that it is loaded on.
+    pub fn pcpu(&self) -> Option<PcpuId> {
+        match self.pcpu.load(Ordering::Acquire) {
+            NOWHERE => None,
+            id => Some(PcpuId(id)),
+        }
+    }
+
+    /// Notes where it is loaded.
+    pub(crate) fn set_pcpu(&self, pcpu: Option<PcpuId>) {
+        self.pcpu.store(pcpu.map_or(NOWHERE, |p| p.0), Ordering::SeqCst);
+    }
+}

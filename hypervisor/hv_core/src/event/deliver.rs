@@ -1,0 +1,198 @@
+//! From a port to the vCPU: setting, clearing and unmasking what is pending.
+//!
+//! Who calls [`raise`] holds the port lock of one of the channel's ends, and calls [`notify`] after
+//! releasing it.
+
+use super::DomainEvents;
+use super::fifo::{self, Memory as _, Raised};
+use super::fifo_pages::Fifo;
+use super::table::Line;
+use super::two_level;
+use crate::Hypervisor;
+use crate::domain::{Domain, Vcpu};
+use core::sync::atomic::Ordering;
+use machine::Frame;
+use xen_abi::Errno;
+
+/// What is left to do for an event when the locks are released.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Notice {
+    /// The vCPU that the port notifies.
+    pub(super) vcpu: u16,
+    /// It needs an upcall.
+    pub(super) upcall: bool,
+    /// A vCPU that polls may wait for the port.
+    pub(super) pollers: bool,
+}
+
+impl Notice {
+    /// The notice for an event; `None` when there is nothing to do. `newly`: the port was not
+    /// pending before.
+    fn new(events: &DomainEvents, vcpu: u16, upcall: bool, newly: bool) -> Option<Self> {
+        // The pending bit was set before this look; a vCPU counts itself before it looks at bits.
+        let pollers = newly && events.pollers.load(Ordering::SeqCst) != 0;
+        (upcall || pollers).then_some(Self { vcpu, upcall, pollers })
+    }
+}
+
+/// Makes `port` of `domain` pending.
+#[inline]
+pub(super) fn raise(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
+    if domain.events.is_fifo() {
+        return raise_fifo(hv, domain, port, line);
+    }
+    let shared = domain.events.shared_frame(hv)?;
+    if two_level::set_pending(&shared, port) {
+        return None;
+    }
+    raised_two_level(hv, domain, shared, port, line)
+}
+
+/// The pending bit of `port` has been set and was not before.
+#[inline(never)]
+fn raised_two_level(
+    hv: &Hypervisor,
+    domain: &Domain,
+    shared: Frame<'_>,
+    port: u32,
+    line: &Line,
+) -> Option<Notice> {
+    let events = &domain.events;
+    // The guest may have switched to the FIFO interface after the bits were moved there.
+    if events.is_fifo() {
+        two_level::clear_pending(&shared, port);
+        return raise_fifo(hv, domain, port, line);
+    }
+    let vcpu = line.vcpu();
+    let upcall = !two_level::is_masked(&shared, port)
+        && domain.vcpu(vcpu.into()).is_some_and(|v| events.select(hv, v, two_level::selector_bit(port)));
+    Notice::new(events, vcpu, upcall, true)
+}
+
+#[inline(never)]
+fn raise_fifo(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
+    raise_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
+}
+
+/// Makes `port` pending in the FIFO interface, whose lock the caller holds.
+pub(super) fn raise_in(
+    hv: &Hypervisor,
+    domain: &Domain,
+    fifo: &mut Fifo,
+    port: u32,
+    line: &Line,
+) -> Option<Notice> {
+    let events = &domain.events;
+    let queue = line.queue();
+    let (memory, tails) = fifo.parts(hv);
+    match fifo::raise(&memory, tails, port, queue, line.last_queue()) {
+        Raised::NoWord => {
+            line.hold();
+            None
+        }
+        Raised::NoControl => None,
+        Raised::Pending { newly, linked, ready } => {
+            if linked {
+                line.set_last_queue(queue);
+            }
+            let upcall = ready && domain.vcpu(queue.vcpu.into()).is_some_and(|v| events.mark_upcall(hv, v));
+            Notice::new(events, queue.vcpu, upcall, newly)
+        }
+    }
+}
+
+/// Does what a notice asks for; no lock of event channels is held.
+#[inline(never)]
+pub(super) fn notify(hv: &Hypervisor, domain: &Domain, port: u32, notice: Notice) {
+    if notice.upcall
+        && let Some(vcpu) = domain.vcpu(notice.vcpu.into())
+    {
+        upcall(hv, domain, vcpu);
+    }
+    if notice.pollers {
+        domain.events.wake_pollers(hv, domain, Some(port));
+    }
+}
+
+/// Raises the upcall line of a vCPU whose `evtchn_upcall_pending` has been set.
+pub(super) fn upcall(hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
+    if domain.guest.set_upcall(vcpu.id, true) {
+        hv.kick(vcpu);
+    }
+}
+
+/// Unmasks a port of a guest, and raises it if it is pending; the domain's port lock is held.
+pub(super) fn unmask(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
+    let events = &domain.events;
+    if events.is_fifo() {
+        let mut fifo = events.fifo.lock();
+        let fifo = fifo.as_mut()?;
+        if !fifo::unmask(&fifo.memory(hv), port) {
+            return None;
+        }
+        return raise_in(hv, domain, fifo, port, line);
+    }
+    if !two_level::unmask(&events.shared_frame(hv)?, port) {
+        return None;
+    }
+    let vcpu = line.vcpu();
+    let upcall =
+        domain.vcpu(vcpu.into()).is_some_and(|v| events.select(hv, v, two_level::selector_bit(port)));
+    Notice::new(events, vcpu, upcall, false)
+}
+
+impl DomainEvents {
+    /// Withdraws what is pending on a port that is being closed; its port lock is held.
+    pub(super) fn clear_pending(&self, hv: &Hypervisor, port: u32) {
+        if self.is_fifo() {
+            if let Some(fifo) = self.fifo.lock().as_ref() {
+                fifo::clear_pending(&fifo.memory(hv), port);
+            }
+        } else if let Some(shared) = self.shared_frame(hv) {
+            two_level::clear_pending(&shared, port);
+        }
+    }
+
+    /// The FIFO word of `port`, if it has one.
+    fn event_word(&self, hv: &Hypervisor, port: u32) -> Option<u32> {
+        use fifo::EventWord as _;
+        Some(self.fifo.lock().as_ref()?.memory(hv).word(port)?.load())
+    }
+
+    /// Whether the guest still has a closed port on a queue, so that it cannot be bound again.
+    pub(super) fn is_queued(&self, hv: &Hypervisor, port: u32) -> bool {
+        self.is_fifo() && self.event_word(hv, port).is_some_and(|word| word & fifo::LINKED != 0)
+    }
+
+    /// Whether a port of the guest is pending, and whether it is masked; its port lock is held.
+    pub(super) fn bits(&self, hv: &Hypervisor, port: u32) -> (bool, bool) {
+        if self.is_fifo() {
+            self.event_word(hv, port)
+                .map_or((false, true), |word| (word & fifo::PENDING != 0, word & fifo::MASKED != 0))
+        } else {
+            self.shared_frame(hv).map_or((false, true), |shared| {
+                (two_level::is_pending(&shared, port), two_level::is_masked(&shared, port))
+            })
+        }
+    }
+
+    /// Whether a port of the guest is pending.
+    ///
+    /// # Errors
+    /// EINVAL for a port that the guest has not bound.
+    pub fn is_port_pending(&self, hv: &Hypervisor, port: u32) -> Result<bool, Errno> {
+        let ports = self.ports.lock();
+        self.guest_line(&ports, port).ok_or(Errno::EINVAL)?;
+        Ok(self.bits(hv, port).0)
+    }
+
+    /// The line of an open port whose consumer is the guest.
+    #[inline]
+    pub(super) fn guest_line(&self, ports: &super::Ports, port: u32) -> Option<&Line> {
+        if !ports.get(port)?.is_open() {
+            return None;
+        }
+        self.lines.get(port).filter(|line| !line.is_hypervisors())
+    }
+}

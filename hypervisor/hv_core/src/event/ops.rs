@@ -1,0 +1,124 @@
+//! EVTCHNOP_*: the hypercall.
+
+use super::channel::{self, named_domain};
+use super::{fifo_setup, reset};
+use crate::domain::Domain;
+use crate::hypercall::{Call, DONE, Flow, Outcome};
+use crate::memory::GuestBytes;
+use hal::Gfn;
+use xen_abi::Errno;
+use xen_abi::event_channel::*;
+
+/// Physical interrupts that a domain could bind to if it had any; Xen's number on arm64.
+const NR_PIRQS: u32 = 1024;
+
+/// event_channel_op(cmd, arg): `cmd` is an EVTCHNOP_*, `arg` the guest's address of its structure.
+///
+/// # Errors
+/// EFAULT when the structure cannot be read or written, ENOSYS for an unknown `cmd`, and those of
+/// each operation, which are Xen's.
+#[inline]
+pub fn event_channel_op(call: &Call<'_>) -> Outcome {
+    let [cmd, arg, ..] = call.args;
+    let cmd = cmd as u32;
+    if cmd == EVTCHNOP_send {
+        let op: EvtchnSend = call.guest().read(arg)?;
+        channel::send(call.hv, call.domain, op.port)?;
+        return DONE;
+    }
+    other_op(call, cmd, arg)
+}
+
+#[inline(never)]
+fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
+    let (hv, domain, guest) = (call.hv, call.domain, call.guest());
+    match cmd {
+        EVTCHNOP_alloc_unbound => {
+            let mut op: EvtchnAllocUnbound = guest.read(arg)?;
+            let target = call.managed_domain(op.dom)?;
+            op.port = channel::alloc_unbound(hv, &target, named_domain(op.remote_dom, domain.id))?;
+            guest.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
+        }
+        EVTCHNOP_bind_interdomain => {
+            let mut op: EvtchnBindInterdomain = guest.read(arg)?;
+            let remote = call.any_domain(op.remote_dom)?;
+            op.local_port = channel::bind_interdomain(hv, domain, &remote, op.remote_port)?;
+            return opened(call, arg, &op, op.local_port);
+        }
+        EVTCHNOP_bind_virq => {
+            let mut op: EvtchnBindVirq = guest.read(arg)?;
+            op.port = channel::bind_virq(hv, domain, op.virq, op.vcpu)?;
+            return opened(call, arg, &op, op.port);
+        }
+        EVTCHNOP_bind_ipi => {
+            let mut op: EvtchnBindIpi = guest.read(arg)?;
+            op.port = channel::bind_ipi(hv, domain, op.vcpu)?;
+            return opened(call, arg, &op, op.port);
+        }
+        EVTCHNOP_bind_pirq => {
+            let op: EvtchnBindPirq = guest.read(arg)?;
+            // What Xen says where interrupts of devices are not event channels.
+            return Err(if op.pirq < NR_PIRQS { Errno::ENOMEM } else { Errno::EINVAL });
+        }
+        EVTCHNOP_close => {
+            let op: EvtchnClose = guest.read(arg)?;
+            channel::close(hv, domain, op.port)?;
+        }
+        EVTCHNOP_status => {
+            let mut op: EvtchnStatus = guest.read(arg)?;
+            channel::status(&*call.managed_domain(op.dom)?, op.port, &mut op)?;
+            guest.write(arg, &op)?;
+        }
+        EVTCHNOP_bind_vcpu => {
+            let op: EvtchnBindVcpu = guest.read(arg)?;
+            channel::bind_vcpu(domain, op.port, op.vcpu)?;
+        }
+        EVTCHNOP_unmask => {
+            let op: EvtchnUnmask = guest.read(arg)?;
+            channel::unmask(hv, domain, op.port)?;
+        }
+        EVTCHNOP_reset | EVTCHNOP_reset_cont => {
+            let op: EvtchnReset = guest.read(arg)?;
+            let target = call.managed_domain(op.dom)?;
+            // Only a domain that stands still may be reset by another.
+            if target.id != domain.id && target.controller_pauses() == 0 {
+                return Err(Errno::EINVAL);
+            }
+            if !reset::reset(hv, &target, cmd == EVTCHNOP_reset_cont)? {
+                let mut args = call.args;
+                args[0] = EVTCHNOP_reset_cont.into();
+                return Ok(Flow::Again(args));
+            }
+        }
+        EVTCHNOP_init_control => {
+            let mut op: EvtchnInitControl = guest.read(arg)?;
+            // The result is known before: where it cannot be written nothing is changed.
+            guest.write(arg, &op)?;
+            fifo_setup::init_control(hv, domain, op.vcpu, Gfn(op.control_gfn), op.offset)?;
+            op.link_bits = EVTCHN_FIFO_LINK_BITS as u8;
+            guest.write(arg, &op)?;
+        }
+        EVTCHNOP_expand_array => {
+            let op: EvtchnExpandArray = guest.read(arg)?;
+            fifo_setup::expand_array(hv, domain, Gfn(op.array_gfn))?;
+        }
+        EVTCHNOP_set_priority => {
+            let op: EvtchnSetPriority = guest.read(arg)?;
+            channel::set_priority(domain, op.port, op.priority)?;
+        }
+        _ => return Err(Errno::ENOSYS),
+    }
+    DONE
+}
+
+/// Tells the caller about its new port; a port that it cannot hear of is closed again.
+fn opened<T: GuestBytes>(call: &Call<'_>, arg: u64, op: &T, port: u32) -> Outcome {
+    call.guest().write(arg, op).inspect_err(|_| undo(call, call.domain, port))?;
+    DONE
+}
+
+/// Closes a port that was just made.
+fn undo(call: &Call<'_>, domain: &Domain, port: u32) {
+    // Another vCPU may have closed it already.
+    let _ = channel::close(call.hv, domain, port);
+}

@@ -1,0 +1,166 @@
+//! The mappings that a domain has made of others' grants, by handle.
+
+use super::GrantError;
+use crate::memory::HeldPage;
+use alloc::vec::Vec;
+use hal::{Domid, Gfn};
+use xen_abi::grant_table::{GNTST_bad_handle, GNTST_no_device_space};
+
+/// Mappings for each page of maptrack that the domain may have.
+const PER_PAGE: u32 = 256;
+/// Handles are grown by this many at a time.
+const GROW: usize = 256;
+const NO_HANDLE: u32 = u32::MAX;
+
+/// A mapping.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    /// Who granted.
+    pub(super) owner: Domid,
+    /// The grant.
+    pub(super) gref: u32,
+    /// Whether it may not be written.
+    pub(super) read_only: bool,
+    /// Where it is mapped, if it is (GNTMAP_host_map).
+    pub(super) gfn: Option<Gfn>,
+    /// Whether it counts for devices as well (GNTMAP_device_map).
+    pub(super) device: bool,
+    /// The reference to the page.
+    pub(super) page: HeldPage,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Free { next: u32 },
+    Reserved,
+    Used(Mapping),
+}
+
+/// The handles.
+#[derive(Debug)]
+pub(super) struct Maptrack {
+    slots: Vec<Slot>,
+    free: u32,
+    used: u32,
+    limit: u32,
+}
+
+impl Maptrack {
+    pub(super) fn new(max_pages: u32) -> Self {
+        Self { slots: Vec::new(), free: NO_HANDLE, used: 0, limit: max_pages.saturating_mul(PER_PAGE) }
+    }
+
+    /// Handles in use.
+    pub(super) fn in_use(&self) -> u32 {
+        self.used
+    }
+
+    /// A handle for a mapping about to be made.
+    pub(super) fn reserve(&mut self) -> Result<u32, GrantError> {
+        if self.free == NO_HANDLE {
+            self.grow().ok_or(GrantError(GNTST_no_device_space))?;
+        }
+        let handle = self.free;
+        match self.slots.get_mut(handle as usize) {
+            Some(slot @ Slot::Free { .. }) => {
+                if let Slot::Free { next } = *slot {
+                    self.free = next;
+                }
+                *slot = Slot::Reserved;
+                self.used += 1;
+                Ok(handle)
+            }
+            _ => Err(GrantError(GNTST_no_device_space)),
+        }
+    }
+
+    fn grow(&mut self) -> Option<()> {
+        let room = (self.limit as usize).saturating_sub(self.slots.len()).min(GROW);
+        if room == 0 {
+            return None;
+        }
+        self.slots.try_reserve_exact(room).ok()?;
+        for _ in 0..room {
+            let handle = self.slots.len() as u32;
+            self.slots.push(Slot::Free { next: self.free });
+            self.free = handle;
+        }
+        Some(())
+    }
+
+    /// Fills in a reserved handle.
+    pub(super) fn set(&mut self, handle: u32, mapping: Mapping) {
+        if let Some(slot) = self.slots.get_mut(handle as usize) {
+            *slot = Slot::Used(mapping);
+        }
+    }
+
+    /// Gives back a handle that was reserved, or whose mapping was taken.
+    pub(super) fn release(&mut self, handle: u32) {
+        if let Some(slot) = self.slots.get_mut(handle as usize) {
+            *slot = Slot::Free { next: self.free };
+            self.free = handle;
+            self.used -= 1;
+        }
+    }
+
+    /// Ends one side of the mapping behind a handle: the host's if `host`, the devices' if
+    /// `device`. Returns the mapping when neither is left; else `None`.
+    pub(super) fn end(&mut self, handle: u32, host: Option<Gfn>, device: bool) -> Result<Ended, GrantError> {
+        let slot = self.slots.get_mut(handle as usize).ok_or(GrantError(GNTST_bad_handle))?;
+        let Slot::Used(mapping) = slot else { return Err(GrantError(GNTST_bad_handle)) };
+        let mut ended = Ended { unmap: None, mapping: None };
+        if let Some(gfn) = host {
+            if mapping.gfn != Some(gfn) {
+                return Err(GrantError(xen_abi::grant_table::GNTST_bad_virt_addr));
+            }
+            mapping.gfn = None;
+            ended.unmap = Some((gfn, mapping.page.mfn()));
+        }
+        if device {
+            mapping.device = false;
+        }
+        if mapping.gfn.is_none()
+            && !mapping.device
+            && let Slot::Used(mapping) = core::mem::replace(slot, Slot::Reserved)
+        {
+            self.release(handle);
+            ended.mapping = Some(mapping);
+        }
+        Ok(ended)
+    }
+
+    /// Takes out any mapping.
+    pub(super) fn take_any(&mut self) -> Option<Mapping> {
+        while let Some(slot) = self.slots.pop() {
+            if let Slot::Used(mapping) = slot {
+                return Some(mapping);
+            }
+        }
+        self.free = NO_HANDLE;
+        self.used = 0;
+        None
+    }
+
+    /// Whether any of the handles `from..to` maps the frame.
+    pub(super) fn maps(&self, mfn: hal::Mfn, from: usize, to: usize) -> bool {
+        let range = from..to.min(self.slots.len());
+        self.slots.get(range).is_some_and(|slots| {
+            slots.iter().any(|slot| matches!(slot, Slot::Used(m) if m.page.mfn() == mfn))
+        })
+    }
+
+    /// Handles that exist, in use or not.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// What [`Maptrack::end`] leaves to do.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Take this mapping out of the domain's map.
+    pub(super) unmap: Option<(Gfn, hal::Mfn)>,
+    /// Give up the grant and the page, after that.
+    pub(super) mapping: Option<Mapping>,
+}

@@ -1,0 +1,143 @@
+//! HYPERVISOR_grant_table_op: lists of operations, each with a status of its own.
+
+use super::{GrantError, copy, map};
+use crate::domain::Domain;
+use crate::hypercall::{Call, DONE, Flow, Outcome};
+use crate::memory::GuestBytes;
+use alloc::sync::Arc;
+use hal::{MachineOps as _, Maddr, PAGE_SIZE};
+use xen_abi::Errno;
+use xen_abi::grant_table::*;
+
+/// Operations of a list that run before interrupts are let in.
+const BATCH: u64 = 32;
+/// Maptrack handles that a cache flush looks through before interrupts are let in.
+const SCAN: usize = 4096;
+
+/// grant_table_op(cmd, list, count).
+pub fn grant_table_op(call: &Call<'_>) -> Outcome {
+    let [cmd, list, count, progress, _] = call.args;
+    // The count is 32 bits wide, and as a C int not negative.
+    let count = u64::from(count as u32);
+    if count > i32::MAX as u64 {
+        return Err(Errno::EINVAL);
+    }
+    match cmd as u32 {
+        GNTTABOP_map_grant_ref => each(call, list, count, |op| map::map(call, op)),
+        GNTTABOP_unmap_grant_ref => each(call, list, count, |op| map::unmap(call, op)),
+        GNTTABOP_copy => each(call, list, count, |op| copy::copy(call, op)),
+        GNTTABOP_swap_grant_ref => each(call, list, count, |op| swap(call, op)),
+        GNTTABOP_query_size if count == 1 => query_size(call, list),
+        GNTTABOP_get_version if count == 1 => get_version(call, list),
+        GNTTABOP_query_size | GNTTABOP_get_version => Err(Errno::EINVAL),
+        GNTTABOP_set_version => set_version(call, list),
+        GNTTABOP_cache_flush => cache_flush(call, list, count, progress as usize),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// Runs `f` on each element of a list and writes the element back.
+#[inline]
+fn each<T: GuestBytes>(call: &Call<'_>, list: u64, count: u64, f: impl Fn(&mut T)) -> Outcome {
+    let guest = call.guest();
+    let size = size_of::<T>() as u64;
+    let mut at = list;
+    for i in 0..count {
+        if i == BATCH {
+            let [cmd, ..] = call.args;
+            return Ok(Flow::Again([cmd, at, count - i, 0, 0]));
+        }
+        let mut op: T = guest.read(at)?;
+        f(&mut op);
+        guest.write(at, &op)?;
+        at = at.checked_add(size).ok_or(Errno::EFAULT)?;
+    }
+    DONE
+}
+
+/// The domain whose tables an operation asks about.
+fn asked(call: &Call<'_>, domid: u16) -> Result<Arc<Domain>, GrantError> {
+    call.managed_domain(domid)
+        .map_err(|e| GrantError(if e == Errno::EPERM { GNTST_permission_denied } else { GNTST_bad_domain }))
+}
+
+fn query_size(call: &Call<'_>, at: u64) -> Outcome {
+    let guest = call.guest();
+    let mut op: GnttabQuerySize = guest.read(at)?;
+    op.status = match asked(call, op.dom) {
+        Ok(domain) => {
+            op.nr_frames = domain.grants.table.lock().frame_count() as u32;
+            op.max_nr_frames = domain.grants.max_frames();
+            GNTST_okay
+        }
+        Err(GrantError(status)) => status,
+    };
+    guest.write(at, &op)?;
+    DONE
+}
+
+/// Only version 1 exists here.
+fn set_version(call: &Call<'_>, at: u64) -> Outcome {
+    let guest = call.guest();
+    let mut op: GnttabSetVersion = guest.read(at)?;
+    let result = match op.version {
+        1 => DONE,
+        2 => Err(Errno::ENOSYS),
+        _ => Err(Errno::EINVAL),
+    };
+    op.version = 1;
+    guest.write(at, &op)?;
+    result
+}
+
+fn get_version(call: &Call<'_>, at: u64) -> Outcome {
+    let guest = call.guest();
+    let mut op: GnttabGetVersion = guest.read(at)?;
+    asked(call, op.dom).map_err(|GrantError(status)| {
+        if status == GNTST_permission_denied { Errno::EPERM } else { Errno::ESRCH }
+    })?;
+    op.version = 1;
+    guest.write(at, &op)?;
+    DONE
+}
+
+fn swap(call: &Call<'_>, op: &mut GnttabSwapGrantRef) {
+    op.status = match call.domain.grants.table.lock().swap(call.hv, op.ref_a, op.ref_b) {
+        Ok(()) => GNTST_okay,
+        Err(GrantError(status)) => status,
+    };
+}
+
+/// Cleans the cache lines of pages that the caller owns or maps. An operation of nothing is how
+/// guests ask whether the call exists.
+fn cache_flush(call: &Call<'_>, list: u64, count: u64, progress: usize) -> Outcome {
+    let (hv, guest) = (call.hv, call.guest());
+    let Some(left) = count.checked_sub(1) else { return DONE };
+    let op: GnttabCacheFlush = guest.read(list)?;
+    let next = list.checked_add(size_of::<GnttabCacheFlush>() as u64).ok_or(Errno::EFAULT)?;
+    let (offset, length) = (usize::from(op.offset), usize::from(op.length));
+    if offset + length > PAGE_SIZE || op.op & !(GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_INVAL) != 0 {
+        // A flush by grant reference is for guests without the bus address; none exists on arm64.
+        return Err(Errno::EINVAL);
+    }
+    if length != 0 && op.op != 0 {
+        let mfn = Maddr(op.a).frame();
+        if hv.frames.owner(mfn) != Some(call.domain.id) {
+            let maptrack = call.domain.grants.maptrack.lock();
+            if !maptrack.maps(mfn, progress, progress.saturating_add(SCAN)) {
+                let scanned = progress.saturating_add(SCAN);
+                if scanned >= maptrack.len() {
+                    return Err(Errno::EPERM);
+                }
+                let [cmd, ..] = call.args;
+                return Ok(Flow::Again([cmd, list, count, scanned as u64, 0]));
+            }
+        }
+        hv.machine.clean_frames(mfn, 1);
+    }
+    if left == 0 {
+        return DONE;
+    }
+    let [cmd, ..] = call.args;
+    Ok(Flow::Again([cmd, next, left, 0, 0]))
+}

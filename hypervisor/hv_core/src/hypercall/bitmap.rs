@@ -1,0 +1,51 @@
+//! Bitmaps in the caller's memory (struct xenctl_bitmap, domctl.h).
+
+use super::Call;
+use sched::{CpuId, CpuMask};
+use xen_abi::Errno;
+use xen_abi::xen::XenctlBitmap;
+
+/// Bytes of a CPU mask.
+const MASK_BYTES: usize = size_of::<[u64; 2]>();
+
+/// Reads a set of pCPUs; bits beyond what there can be are ignored.
+pub(super) fn read_cpus(call: &Call<'_>, map: &XenctlBitmap) -> Result<CpuMask, Errno> {
+    let mut bytes = [0; MASK_BYTES];
+    let len = (map.nr_bits as usize).div_ceil(8).min(MASK_BYTES);
+    call.guest().read_bytes(map.bitmap.0, bytes.get_mut(..len).ok_or(Errno::EINVAL)?)?;
+    let mut mask = CpuMask::EMPTY;
+    for bit in 0..(map.nr_bits as usize).min(MASK_BYTES * 8) {
+        if bytes.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 != 0)
+            && let Some(cpu) = CpuId::new(bit)
+        {
+            mask.insert(cpu);
+        }
+    }
+    Ok(mask)
+}
+
+/// Writes a set of pCPUs, cut to the caller's bitmap, the rest of which becomes zero.
+pub(super) fn write_cpus(call: &Call<'_>, map: &XenctlBitmap, mask: CpuMask) -> Result<(), Errno> {
+    let [low, high] = mask.words();
+    write_words(call, map, &[low, high])
+}
+
+/// Writes a bitmap given as words.
+pub(super) fn write_words(call: &Call<'_>, map: &XenctlBitmap, words: &[u64]) -> Result<(), Errno> {
+    let guest = call.guest();
+    let bits = map.nr_bits as usize;
+    for i in 0..bits.div_ceil(8) {
+        let word = words.get(i / 8).copied().unwrap_or(0);
+        let mut byte = (word >> (i % 8 * 8)) as u8;
+        if bits - i * 8 < 8 {
+            byte &= (1 << (bits % 8)) - 1;
+        }
+        let at = map.bitmap.0.checked_add(i as u64).ok_or(Errno::EFAULT)?;
+        guest.write(at, &byte)?;
+        // A caller's bitmap may be huge; what lies beyond every pCPU is left alone.
+        if i >= MASK_BYTES {
+            break;
+        }
+    }
+    Ok(())
+}

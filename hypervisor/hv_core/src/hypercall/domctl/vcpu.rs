@@ -1,0 +1,194 @@
+//! vCPUs: their number, registers, places and shares.
+
+use super::{Done, other};
+use crate::domain::{Domain, Vcpu};
+use crate::hypercall::{Call, bitmap};
+use crate::scheduling::errno;
+use ::sched::{CpuMask, DomainParams};
+use alloc::sync::Arc;
+use hal::MachineOps as _;
+use xen_abi::Errno;
+use xen_abi::domctl::*;
+use xen_abi::vcpu::RUNSTATE_running;
+
+/// vCPUs that one call creates before it lets interrupts in.
+const CREATE_BATCH: usize = 8;
+/// The largest vcpu_guest_context of any CPU fits here.
+const CONTEXT_ROOM: usize = 512;
+
+fn find(domain: &Domain, id: u32) -> Result<&Arc<Vcpu>, Errno> {
+    if id as usize >= domain.max_vcpus {
+        return Err(Errno::EINVAL);
+    }
+    domain.vcpu(id as usize).ok_or(Errno::ESRCH)
+}
+
+/// XEN_DOMCTL_max_vcpus: creates the vCPUs that the domain was sized for.
+pub(super) fn max_vcpus(call: &Call<'_>, domain: &Domain, op: &Domctl, progress: u64) -> Result<Done, Errno> {
+    let request: MaxVcpus = op.read_payload();
+    if request.max as usize != domain.max_vcpus || domain.is_dying() {
+        return Err(Errno::EINVAL);
+    }
+    let first = progress as usize;
+    for id in first..domain.max_vcpus {
+        if id - first == CREATE_BATCH {
+            return Ok(Done::Again(id as u64));
+        }
+        domain.add_vcpu(call.hv, id)?;
+    }
+    Ok(Done::Plain)
+}
+
+/// XEN_DOMCTL_setvcpucontext.
+pub(super) fn set_context(call: &Call<'_>, domain: &Arc<Domain>, op: &Domctl) -> Result<Done, Errno> {
+    let hv = call.hv;
+    let domain = other(call, domain)?;
+    let request: VcpuContext = op.read_payload();
+    if request.vcpu as usize >= domain.max_vcpus {
+        return Err(Errno::EINVAL);
+    }
+    let vcpu = domain.vcpu(request.vcpu as usize).ok_or(Errno::EINVAL)?;
+    // Without a structure the vCPU is reset, which starts with taking it down.
+    if request.ctxt.is_null() {
+        hv.pause_vcpu(vcpu);
+        hv.wait_stopped(vcpu);
+        vcpu.set_down();
+        domain.guest.vcpu_reset(vcpu.id);
+        domain.guest.reset_context(vcpu.id, &mut vcpu.context.lock());
+        hv.unpause_vcpu(vcpu);
+        return Ok(Done::Plain);
+    }
+    let mut bytes = [0; CONTEXT_ROOM];
+    let bytes = bytes.get_mut(..domain.guest.context_size()).ok_or(Errno::EINVAL)?;
+    call.guest().read_bytes(request.ctxt.0, bytes)?;
+    hv.pause_domain(domain)?;
+    let set = domain.guest.set_context(vcpu.id, bytes, &mut vcpu.context.lock());
+    if let Ok(online) = set {
+        if online {
+            hv.bring_up(vcpu);
+        } else {
+            vcpu.set_down();
+        }
+    }
+    hv.unpause_domain(domain)?;
+    set.map(|_| Done::Plain)
+}
+
+/// XEN_DOMCTL_getvcpucontext.
+pub(super) fn get_context(call: &Call<'_>, domain: &Arc<Domain>, op: &mut Domctl) -> Result<Done, Errno> {
+    let hv = call.hv;
+    let domain = other(call, domain)?;
+    let request: VcpuContext = op.read_payload();
+    let vcpu = find(domain, request.vcpu)?;
+    if !vcpu.is_up() {
+        return Err(Errno::ENODATA);
+    }
+    let mut bytes = [0; CONTEXT_ROOM];
+    let bytes = bytes.get_mut(..domain.guest.context_size()).ok_or(Errno::EINVAL)?;
+    hv.pause_domain(domain)?;
+    domain.guest.get_context(vcpu.id, &vcpu.context.lock(), vcpu.is_up(), bytes);
+    hv.unpause_domain(domain)?;
+    call.guest().write_bytes(request.ctxt.0, bytes)?;
+    Ok(Done::CopyBack)
+}
+
+/// XEN_DOMCTL_getvcpuinfo.
+pub(super) fn get_info(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
+    let hv = call.hv;
+    let mut request: GetVcpuInfo = op.read_payload();
+    let vcpu = find(domain, request.vcpu)?;
+    let times = vcpu.runstate.read(hv.machine.now_ns()).time;
+    request.online = vcpu.is_up().into();
+    request.blocked = vcpu.is_blocked().into();
+    request.running = vcpu.pcpu().is_some().into();
+    request.cpu_time = times.get(RUNSTATE_running as usize).copied().unwrap_or(0);
+    request.cpu = hv.pools.info(hv, vcpu).map_or(0, |info| info.last_cpu.index() as u32);
+    op.write_payload(&request);
+    Ok(Done::CopyBack)
+}
+
+/// XEN_DOMCTL_setvcpuaffinity: sets what was asked for, and reports what takes effect.
+pub(super) fn set_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
+    let hv = call.hv;
+    let request: VcpuAffinity = op.read_payload();
+    let vcpu = find(domain, request.vcpu)?;
+    let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
+    let (hard, soft) = affinities(call, &request, (info.hard, info.soft))?;
+    let online = hv.pools.with(hv, |pool, now| {
+        let unit = vcpu.sched.unit().ok_or(Errno::ESRCH);
+        match unit.and_then(|unit| pool.set_affinity(unit, hard, soft, now).map_err(errno)) {
+            Ok(kick) => (Ok(pool.cpus()), kick),
+            Err(e) => (Err(e), CpuMask::EMPTY),
+        }
+    })?;
+    if request.flags & XEN_VCPUAFFINITY_HARD != 0 {
+        bitmap::write_cpus(call, &request.cpumap_hard, hard.and(online))?;
+    }
+    if request.flags & XEN_VCPUAFFINITY_SOFT != 0 {
+        bitmap::write_cpus(call, &request.cpumap_soft, soft.and(online).and(hard))?;
+    }
+    Ok(Done::CopyBack)
+}
+
+/// The affinities after a request: those that it names, and the present ones.
+fn affinities(
+    call: &Call<'_>,
+    request: &VcpuAffinity,
+    now: (CpuMask, CpuMask),
+) -> Result<(CpuMask, CpuMask), Errno> {
+    let both = XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT;
+    if request.flags & both == 0 || request.flags & !(both | XEN_VCPUAFFINITY_FORCE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let pick = |flag, map, present| {
+        if request.flags & flag == 0 { Ok(present) } else { bitmap::read_cpus(call, map) }
+    };
+    Ok((
+        pick(XEN_VCPUAFFINITY_HARD, &request.cpumap_hard, now.0)?,
+        pick(XEN_VCPUAFFINITY_SOFT, &request.cpumap_soft, now.1)?,
+    ))
+}
+
+/// XEN_DOMCTL_getvcpuaffinity.
+pub(super) fn get_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
+    let hv = call.hv;
+    let request: VcpuAffinity = op.read_payload();
+    let vcpu = find(domain, request.vcpu)?;
+    let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
+    if request.flags & XEN_VCPUAFFINITY_HARD != 0 {
+        bitmap::write_cpus(call, &request.cpumap_hard, info.hard)?;
+    }
+    if request.flags & XEN_VCPUAFFINITY_SOFT != 0 {
+        bitmap::write_cpus(call, &request.cpumap_soft, info.soft)?;
+    }
+    Ok(Done::CopyBack)
+}
+
+/// XEN_DOMCTL_scheduler_op: a domain's weight and cap.
+pub(super) fn scheduler_op(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
+    let mut request: SchedulerOp = op.read_payload();
+    if request.sched_id != XEN_SCHEDULER_CREDIT2 {
+        return Err(Errno::EINVAL);
+    }
+    let domid = domain.id.raw();
+    match request.cmd {
+        XEN_DOMCTL_SCHEDOP_getinfo => {
+            let params = call.hv.pools.with(call.hv, |pool, _| (pool.domain_params(domid), CpuMask::EMPTY));
+            let params = params.map_err(errno)?;
+            request.write_payload(&SchedCredit2 { weight: params.weight, cap: params.cap });
+            op.write_payload(&request);
+            Ok(Done::CopyBack)
+        }
+        XEN_DOMCTL_SCHEDOP_putinfo => {
+            let wanted: SchedCredit2 = request.read_payload();
+            let params = DomainParams { weight: wanted.weight, cap: wanted.cap };
+            call.hv.pools.with(call.hv, |pool, now| match pool.set_domain_params(domid, params, now) {
+                Ok(kick) => (Ok(()), kick),
+                Err(e) => (Err(errno(e)), CpuMask::EMPTY),
+            })?;
+            Ok(Done::Plain)
+        }
+        // credit2 has no parameters of single vCPUs.
+        _ => Err(Errno::EINVAL),
+    }
+}

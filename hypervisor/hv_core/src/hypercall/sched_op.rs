@@ -1,0 +1,89 @@
+//! HYPERVISOR_sched_op (sched.h).
+
+use super::{Call, DONE, Flow, Outcome};
+use crate::domain::ShutdownReason;
+use crate::pcpu::Work;
+use hal::MachineOps as _;
+use xen_abi::Errno;
+use xen_abi::sched::*;
+
+/// Ports that one SCHEDOP_poll can wait for.
+const MAX_POLL_PORTS: u32 = 128;
+
+/// sched_op(cmd, arg).
+pub fn sched_op(call: &Call<'_>) -> Outcome {
+    let [cmd, arg, ..] = call.args;
+    let hv = call.hv;
+    match cmd as u32 {
+        SCHEDOP_yield => {
+            let this = hv.machine.this_cpu();
+            if hv.pools.yield_now(this) {
+                hv.raise(this, Work::RESCHEDULE);
+            }
+            DONE
+        }
+        SCHEDOP_block => {
+            hv.block(call.domain, call.vcpu);
+            DONE
+        }
+        SCHEDOP_shutdown => {
+            let request: SchedShutdown = call.guest().read(arg)?;
+            hv.shut_down(call.domain, reason(request.reason)?);
+            DONE
+        }
+        SCHEDOP_shutdown_code => {
+            let request: SchedShutdown = call.guest().read(arg)?;
+            call.domain.set_shutdown_code(reason(request.reason)?);
+            DONE
+        }
+        SCHEDOP_poll => poll(call, arg),
+        SCHEDOP_remote_shutdown => {
+            let request: SchedRemoteShutdown = call.guest().read(arg)?;
+            let domain = call.any_domain(request.domain_id)?;
+            if !call.domain.privileged {
+                return Err(Errno::EPERM);
+            }
+            hv.shut_down(&domain, reason(request.reason)?);
+            DONE
+        }
+        SCHEDOP_watchdog => {
+            let request: SchedWatchdog = call.guest().read(arg)?;
+            call.domain.watchdog(hv, request.id, request.timeout).map(|id| Flow::Done(u64::from(id)))
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// A reason that a guest may give.
+fn reason(raw: u32) -> Result<ShutdownReason, Errno> {
+    if raw <= SHUTDOWN_MAX { Ok(ShutdownReason(raw as u8)) } else { Err(Errno::EINVAL) }
+}
+
+/// SCHEDOP_poll: waits until a port is pending, or until a time.
+fn poll(call: &Call<'_>, arg: u64) -> Outcome {
+    let hv = call.hv;
+    let request: SchedPoll = call.guest().read(arg)?;
+    if request.nr_ports > MAX_POLL_PORTS {
+        return Err(Errno::EINVAL);
+    }
+    let guest = call.guest();
+    let events = &call.domain.events;
+    events.poll_begin(call.vcpu);
+    call.vcpu.set_blocked();
+    for i in 0..u64::from(request.nr_ports) {
+        let ready = guest
+            .read_element::<u32>(request.ports.0, i)
+            .map_err(Errno::from)
+            .and_then(|port| events.poll_port(hv, call.vcpu, port, request.nr_ports == 1));
+        if ready != Ok(false) {
+            events.poll_end(call.vcpu);
+            call.vcpu.clear_blocked();
+            return ready.and(DONE);
+        }
+    }
+    if request.timeout != 0 {
+        call.vcpu.poll_timer.start(hv, request.timeout);
+    }
+    hv.pools.update(hv, call.vcpu);
+    DONE
+}

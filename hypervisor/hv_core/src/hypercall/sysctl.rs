@@ -1,0 +1,228 @@
+//! HYPERVISOR_sysctl (sysctl.h): what the control domain asks of the machine as a whole. Interface
+//! 0x15, of Xen 4.17.
+
+use super::{Call, DONE, Flow, Outcome, bitmap, domctl};
+use crate::scheduling::errno;
+use ::sched::CpuMask;
+use hal::{MachineOps as _, PAGE_SHIFT};
+use xen_abi::domctl::XEN_SCHEDULER_CREDIT2;
+use xen_abi::sysctl::*;
+use xen_abi::{Errno, GuestHandle};
+use zerocopy::FromZeros as _;
+
+/// Domains that one call lists before it lets interrupts in.
+const LIST_BATCH: u32 = 16;
+/// Debug keys that one call takes.
+const MAX_KEYS: u32 = 32;
+/// The relative distance of a node to itself (ACPI SLIT).
+const LOCAL_DISTANCE: u32 = 10;
+
+/// sysctl(op).
+pub fn sysctl(call: &Call<'_>) -> Outcome {
+    let [at, progress, ..] = call.args;
+    let mut op: Sysctl = call.guest().read(at)?;
+    if op.interface_version != XEN_SYSCTL_INTERFACE_VERSION {
+        return Err(Errno::EACCES);
+    }
+    if !call.domain.privileged {
+        return Err(Errno::EPERM);
+    }
+    match op.cmd {
+        XEN_SYSCTL_readconsole => read_console(call, &mut op)?,
+        XEN_SYSCTL_physinfo => physinfo(call, &mut op),
+        XEN_SYSCTL_sched_id => op.write_payload(&SchedId { sched_id: scheduler(call) }),
+        XEN_SYSCTL_getdomaininfolist => {
+            if let Some(next) = list_domains(call, &mut op, progress)? {
+                return Ok(Flow::Again([at, next, 0, 0, 0]));
+            }
+        }
+        XEN_SYSCTL_debug_keys => debug_keys(call, &op)?,
+        XEN_SYSCTL_getcpuinfo => cpu_info(call, &mut op)?,
+        XEN_SYSCTL_availheap => avail_heap(call, &mut op),
+        XEN_SYSCTL_cputopoinfo => cpu_topology(call, &mut op)?,
+        XEN_SYSCTL_numainfo => numa_info(call, &mut op)?,
+        XEN_SYSCTL_cpupool_op => cpupool_op(call, &mut op)?,
+        XEN_SYSCTL_scheduler_op => scheduler_op(call, &mut op)?,
+        _ => return Err(Errno::ENOSYS),
+    }
+    call.guest().write(at, &op)?;
+    DONE
+}
+
+fn scheduler(call: &Call<'_>) -> u32 {
+    call.hv.pools.with(call.hv, |pool, _| (pool.kind().abi_id(), CpuMask::EMPTY))
+}
+
+fn read_console(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: Readconsole = op.read_payload();
+    let guest = call.guest();
+    let buffer = request.buffer.0;
+    let read = call.hv.console.read(request.incremental != 0, request.index, request.count, |at, piece| {
+        buffer.checked_add(u64::from(at)).is_some_and(|va| guest.write_bytes(va, piece).is_ok())
+    });
+    let (count, index) = read.ok_or(Errno::EFAULT)?;
+    if request.clear != 0 {
+        call.hv.console.clear();
+    }
+    request.count = count;
+    request.index = index;
+    op.write_payload(&request);
+    Ok(())
+}
+
+fn physinfo(call: &Call<'_>, op: &mut Sysctl) {
+    let hv = call.hv;
+    let cpus = hv.machine.nr_cpus();
+    let mut info = Physinfo::new_zeroed();
+    info.threads_per_core = 1;
+    info.cores_per_socket = 1;
+    info.nr_cpus = cpus;
+    info.max_cpu_id = cpus.saturating_sub(1);
+    info.nr_nodes = 1;
+    info.cpu_khz = hv.platform.cpu_khz();
+    info.capabilities = hv.platform.capabilities() | XEN_SYSCTL_PHYSCAP_gnttab_v1;
+    info.total_pages = hv.frames.total();
+    info.free_pages = hv.frames.free_frames();
+    info.max_mfn = hv.frames.end().0.wrapping_sub(1);
+    op.write_payload(&info);
+}
+
+/// Lists domains from `first_domain` on. The progress is the number listed so far in the low half,
+/// and the next number to look at in the high half.
+fn list_domains(call: &Call<'_>, op: &mut Sysctl, progress: u64) -> Result<Option<u64>, Errno> {
+    let mut request: GetDomainInfoList = op.read_payload();
+    let (mut listed, mut next) = (progress as u32, (progress >> 32) as u16);
+    if progress == 0 {
+        next = request.first_domain;
+    }
+    let guest = call.guest();
+    let stop = listed.saturating_add(LIST_BATCH);
+    while listed < request.max_domains {
+        let Some(domain) = call.hv.domains.first_from(next) else { break };
+        if listed == stop {
+            return Ok(Some(u64::from(next) << 32 | u64::from(listed)));
+        }
+        let info = domctl::domain_info(call.hv, &domain);
+        guest.write_element(request.buffer.0, u64::from(listed), &info)?;
+        listed += 1;
+        next = domain.id.raw() + 1;
+    }
+    request.num_domains = listed;
+    op.write_payload(&request);
+    Ok(None)
+}
+
+fn debug_keys(call: &Call<'_>, op: &Sysctl) -> Result<(), Errno> {
+    let request: DebugKeys = op.read_payload();
+    for i in 0..u64::from(request.nr_keys.min(MAX_KEYS)) {
+        let key: u8 = call.guest().read_element(request.keys.0, i)?;
+        call.hv.report_key(key);
+    }
+    Ok(())
+}
+
+/// How many of `room` array elements to fill when `there` exist.
+fn fit(room: u32, there: u32) -> u32 {
+    room.min(there)
+}
+
+fn cpu_info(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: GetCpuInfo = op.read_payload();
+    let now = call.hv.machine.now_ns();
+    let count = fit(request.max_cpus, call.hv.machine.nr_cpus());
+    for (i, cpu) in call.hv.cpus.iter().take(count as usize).enumerate() {
+        let info = CpuInfo { idletime: cpu.idle_time(now) };
+        call.guest().write_element(request.info.0, i as u64, &info)?;
+    }
+    request.nr_cpus = count;
+    op.write_payload(&request);
+    Ok(())
+}
+
+fn avail_heap(call: &Call<'_>, op: &mut Sysctl) {
+    let mut request: Availheap = op.read_payload();
+    request.avail_bytes = call.hv.frames.free_frames() << PAGE_SHIFT;
+    op.write_payload(&request);
+}
+
+fn cpu_topology(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: CpuTopoInfo = op.read_payload();
+    let there = call.hv.machine.nr_cpus();
+    if !request.cputopo.is_null() {
+        for i in 0..fit(request.num_cpus, there) {
+            let (core, socket) = call.hv.platform.topology(i as usize);
+            let cpu = CpuTopo { core, socket, node: 0 };
+            call.guest().write_element(request.cputopo.0, u64::from(i), &cpu)?;
+        }
+    }
+    request.num_cpus = there;
+    op.write_payload(&request);
+    Ok(())
+}
+
+/// One node with all memory.
+fn numa_info(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: NumaInfo = op.read_payload();
+    let wants = |handle: GuestHandle| !handle.is_null() && request.num_nodes > 0;
+    if wants(request.meminfo) {
+        let info = MemInfo {
+            memsize: call.hv.frames.total() << PAGE_SHIFT,
+            memfree: call.hv.frames.free_frames() << PAGE_SHIFT,
+        };
+        call.guest().write(request.meminfo.0, &info)?;
+    }
+    if wants(request.distance) {
+        call.guest().write(request.distance.0, &LOCAL_DISTANCE)?;
+    }
+    request.num_nodes = 1;
+    op.write_payload(&request);
+    Ok(())
+}
+
+/// Pool 0 has all pCPUs; others cannot be made yet.
+fn cpupool_op(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: CpupoolOp = op.read_payload();
+    match request.op {
+        XEN_SYSCTL_CPUPOOL_OP_INFO => {
+            // The first pool whose number is the one asked for, or higher.
+            if request.cpupool_id > 0 {
+                return Err(Errno::ENOENT);
+            }
+            let (domains, cpus) =
+                call.hv.pools.with(call.hv, |pool, _| ((pool.domain_count(), pool.cpus()), CpuMask::EMPTY));
+            request.sched_id = scheduler(call);
+            request.n_dom = domains as u32;
+            bitmap::write_cpus(call, &request.cpumap, cpus)?;
+        }
+        XEN_SYSCTL_CPUPOOL_OP_FREEINFO => bitmap::write_cpus(call, &request.cpumap, CpuMask::EMPTY)?,
+        _ => return Err(Errno::ENOSYS),
+    }
+    op.write_payload(&request);
+    Ok(())
+}
+
+fn scheduler_op(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: SchedulerOp = op.read_payload();
+    if request.cpupool_id != 0 {
+        return Err(Errno::ESRCH);
+    }
+    if request.sched_id != XEN_SCHEDULER_CREDIT2 || scheduler(call) != XEN_SCHEDULER_CREDIT2 {
+        return Err(Errno::EINVAL);
+    }
+    match request.cmd {
+        XEN_SYSCTL_SCHEDOP_putinfo => {
+            let wanted: Credit2Schedule = request.read_payload();
+            let set =
+                |pool: &mut ::sched::Pool, _| (pool.set_ratelimit_us(wanted.ratelimit_us), CpuMask::EMPTY);
+            call.hv.pools.with(call.hv, set).map_err(errno)?;
+        }
+        XEN_SYSCTL_SCHEDOP_getinfo => {
+            let get = |pool: &mut ::sched::Pool, _| (pool.ratelimit_us(), CpuMask::EMPTY);
+            let ratelimit_us = call.hv.pools.with(call.hv, get).map_err(errno)?;
+            request.write_payload(&Credit2Schedule { ratelimit_us });
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    op.write_payload(&request);
+    Ok(())
+}

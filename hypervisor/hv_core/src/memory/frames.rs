@@ -1,0 +1,221 @@
+//! Who owns which frame: one atomic record a frame, and the free frames.
+//!
+//! A record counts the references to a frame and names its owner. Every stage-2 entry that maps a
+//! domain's own memory, every grant mapping, every foreign mapping and every kernel-held pointer is
+//! one reference; the frame is freed when the last one goes. References are only made through
+//! [`PageGuard`](super::PageGuard).
+//!
+//! A record of zero is a frame that nobody can refer to: free, absent, or kept by the hypervisor.
+
+use super::buddy::{Buddy, MAX_ORDER};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
+use machine::Machine;
+use spin::Mutex;
+
+/// References to the frame.
+const COUNT: u64 = 0xffff_ffff;
+const COUNT_MAX: u64 = COUNT;
+const OWNER_SHIFT: u32 = 32;
+const OWNER: u64 = 0xffff << OWNER_SHIFT;
+/// The frame holds a domain's memory, or a page that the hypervisor shares with the domain.
+const GUEST: u64 = 1 << 48;
+/// The frame holds tables of the domain: the guest can never reach it.
+const TABLE: u64 = 1 << 49;
+/// The frame counts as the domain's memory (tot_pages).
+const CHARGED: u64 = 1 << 50;
+
+/// What a frame is allocated for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// The domain's memory, counted in its tot_pages.
+    Memory,
+    /// A page that the hypervisor shares with the domain (shared_info, grant frames); not counted.
+    Shared,
+    /// Stage-2 tables and other pages that the guest never sees.
+    Table,
+}
+
+/// What became of a frame whose last reference went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Freed {
+    /// Whose it was.
+    pub owner: Domid,
+    /// Whether it counted in the owner's tot_pages.
+    pub charged: bool,
+}
+
+/// All frames of the machine.
+#[derive(Debug)]
+pub struct Frames {
+    base: Mfn,
+    records: Vec<AtomicU64>,
+    buddy: Mutex<Buddy>,
+    total: u64,
+}
+
+impl Frames {
+    /// Records for `count` frames from `base`; `ranges` are the free ones, `total` all that is RAM.
+    /// `None` without memory for the records.
+    pub fn new(base: Mfn, count: usize, ranges: &[(Mfn, u64)], total: u64) -> Option<Self> {
+        let mut records = Vec::new();
+        records.try_reserve_exact(count).ok()?;
+        records.resize_with(count, || AtomicU64::new(0));
+        let mut buddy = Buddy::new(count)?;
+        for &(start, frames) in ranges {
+            let first = start.0.checked_sub(base.0)?;
+            let end = first.checked_add(frames)?;
+            if end > count as u64 {
+                return None;
+            }
+            buddy.add_range(first, end);
+        }
+        Some(Self { base, records, buddy: Mutex::new(buddy), total })
+    }
+
+    /// The number of frames of RAM.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The number of free frames.
+    pub fn free_frames(&self) -> u64 {
+        self.buddy.lock().free_frames()
+    }
+
+    /// The number just past the highest frame.
+    pub fn end(&self) -> Mfn {
+        self.base.plus(self.records.len() as u64)
+    }
+
+    fn record(&self, mfn: Mfn) -> Option<&AtomicU64> {
+        self.records.get(mfn.0.wrapping_sub(self.base.0) as usize)
+    }
+
+    /// Takes 2^`order` frames for `owner`, each with one reference and zeroed. The block is given
+    /// back frame by frame. `None` when no such block is free.
+    pub fn alloc(&self, machine: &Machine, order: u32, owner: Domid, usage: Use) -> Option<Mfn> {
+        if order > MAX_ORDER {
+            return None;
+        }
+        let first = self.base.plus(self.buddy.lock().alloc(order)?);
+        for i in 0..1u64 << order {
+            if let Some(frame) = machine.frame(first.plus(i)) {
+                frame.zero();
+            }
+        }
+        self.assign(first, 1 << order, owner, usage);
+        Some(first)
+    }
+
+    /// Takes exactly the frames `first..first + count` for `owner`, content as it is (the boot
+    /// modules, dom0's direct-mapped memory). False, and nothing taken, if any is not free.
+    pub fn alloc_range(&self, first: Mfn, count: u64, owner: Domid, usage: Use) -> bool {
+        let Some(start) = first.0.checked_sub(self.base.0) else { return false };
+        let Some(end) = start.checked_add(count) else { return false };
+        if end > self.records.len() as u64 || !self.buddy.lock().take_range(start, end) {
+            return false;
+        }
+        self.assign(first, count, owner, usage);
+        true
+    }
+
+    fn assign(&self, first: Mfn, count: u64, owner: Domid, usage: Use) {
+        let kind = match usage {
+            Use::Memory => GUEST | CHARGED,
+            Use::Shared => GUEST,
+            Use::Table => TABLE,
+        };
+        let record = kind | u64::from(owner.raw()) << OWNER_SHIFT | 1;
+        for i in 0..count {
+            if let Some(r) = self.record(first.plus(i)) {
+                r.store(record, Ordering::Release);
+            }
+        }
+    }
+
+    /// Takes 2^`order` frames for the hypervisor itself, content undefined.
+    pub fn alloc_private(&self, order: u32) -> Option<Mfn> {
+        if order > MAX_ORDER {
+            return None;
+        }
+        Some(self.base.plus(self.buddy.lock().alloc(order)?))
+    }
+
+    /// Gives back what [`alloc_private`](Self::alloc_private) gave.
+    pub fn free_private(&self, first: Mfn, order: u32) {
+        self.buddy.lock().free(first.0.wrapping_sub(self.base.0), order);
+    }
+
+    /// Adds `count` frames that the hypervisor does not need any more (boot modules, early pools).
+    pub fn release_range(&self, first: Mfn, count: u64) {
+        let Some(start) = first.0.checked_sub(self.base.0) else { return };
+        let end = start.saturating_add(count).min(self.records.len() as u64);
+        self.buddy.lock().add_range(start, end);
+    }
+
+    /// Takes a reference to a frame that a guest may reach, if `owner` owns it.
+    pub(super) fn get(&self, mfn: Mfn, owner: Domid) -> bool {
+        let Some(record) = self.record(mfn) else { return false };
+        let wanted = GUEST | u64::from(owner.raw()) << OWNER_SHIFT;
+        let mut now = record.load(Ordering::Relaxed);
+        loop {
+            let count = now & COUNT;
+            if now & (GUEST | OWNER) != wanted || count == 0 || count == COUNT_MAX {
+                return false;
+            }
+            match record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// The owner of a frame that is in use.
+    pub fn owner(&self, mfn: Mfn) -> Option<Domid> {
+        let now = self.record(mfn)?.load(Ordering::Relaxed);
+        if now & COUNT == 0 {
+            return None;
+        }
+        Domid::new((now >> OWNER_SHIFT) as u16)
+    }
+
+    /// Whether the frame is in use as memory of `owner`.
+    pub(super) fn is_memory_of(&self, mfn: Mfn, owner: Domid) -> bool {
+        let now = self.record(mfn).map_or(0, |r| r.load(Ordering::Relaxed));
+        let wanted = GUEST | CHARGED | u64::from(owner.raw()) << OWNER_SHIFT;
+        now & (GUEST | CHARGED | OWNER) == wanted && now & COUNT != 0
+    }
+
+    /// Gives back a reference; says so when it was the last and the frame is free now.
+    pub(super) fn put(&self, mfn: Mfn) -> Option<Freed> {
+        let record = self.record(mfn)?;
+        let before = record.fetch_sub(1, Ordering::Release);
+        if before & COUNT != 1 {
+            return None;
+        }
+        core::sync::atomic::fence(Ordering::Acquire);
+        record.store(0, Ordering::Relaxed);
+        self.buddy.lock().free(mfn.0.wrapping_sub(self.base.0), 0);
+        let owner = Domid::new((before >> OWNER_SHIFT) as u16)?;
+        Some(Freed { owner, charged: before & CHARGED != 0 })
+    }
+
+    /// Takes a frame for tables of `owner`, zeroed.
+    pub fn alloc_table(&self, machine: &Machine, owner: Domid) -> Option<Mfn> {
+        self.alloc(machine, 0, owner, Use::Table)
+    }
+
+    /// Gives back a frame of [`alloc_table`](Self::alloc_table), or of a block of such frames.
+    pub fn free_table(&self, mfn: Mfn) {
+        debug_assert!(self.record(mfn).is_some_and(|r| r.load(Ordering::Relaxed) & TABLE != 0));
+        self.put(mfn);
+    }
+
+    /// The references to a frame.
+    #[cfg(test)]
+    pub(crate) fn references(&self, mfn: Mfn) -> u64 {
+        self.record(mfn).map_or(0, |r| r.load(Ordering::Relaxed) & COUNT)
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading and writing a guest's memory at the virtual addresses that hypercalls carry.
+//!
+//! A guest address is an allegation: it is translated and the page referenced for each access, and
+//! the bytes are copied once into an owned value.
+
+use crate::hypervisor::Hypervisor;
+use hal::{Domid, FrameMem as _, MachineOps as _, PAGE_SIZE};
+use machine::Frame;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::page::PageGuard;
+
+/// The guest's address cannot be read or written (EFAULT).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault;
+
+/// Plain data that can be copied from a guest and to it.
+pub trait GuestBytes: FromBytes + IntoBytes + Immutable {}
+impl<T: FromBytes + IntoBytes + Immutable> GuestBytes for T {}
+
+/// The memory of the domain whose vCPU trapped on this pCPU.
+#[derive(Clone, Copy)]
+pub struct GuestMemory<'a> {
+    pub(crate) hv: &'a Hypervisor,
+    pub(crate) domid: Domid,
+}
+
+impl GuestMemory<'_> {
+    /// Runs `f` on each page piece of `va..va + len`: the frame, the offset in it, and the range of
+    /// the buffer that it stands for.
+    #[inline]
+    fn pieces(
+        &self,
+        va: u64,
+        len: usize,
+        write: bool,
+        mut f: impl FnMut(Frame<'_>, usize, usize, usize),
+    ) -> Result<(), Fault> {
+        let mut done = 0;
+        while done < len {
+            let at = va.checked_add(done as u64).ok_or(Fault)?;
+            let offset = at as usize % PAGE_SIZE;
+            let piece = (len - done).min(PAGE_SIZE - offset);
+            let maddr = self.hv.machine.translate(at, write).ok_or(Fault)?;
+            let page = PageGuard::get(self.hv, maddr.frame(), self.domid).ok_or(Fault)?;
+            f(page.frame().ok_or(Fault)?, offset, done, piece);
+            done += piece;
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` from the guest's `va`.
+    #[inline]
+    pub fn read_bytes(&self, va: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        let len = buf.len();
+        self.pieces(va, len, false, |frame, offset, done, piece| {
+            if let Some(part) = buf.get_mut(done..done + piece) {
+                frame.read(offset, part);
+            }
+        })
+    }
+
+    /// Copies `bytes` to the guest's `va`. A fault part way leaves the pages before it written.
+    #[inline]
+    pub fn write_bytes(&self, va: u64, bytes: &[u8]) -> Result<(), Fault> {
+        self.pieces(va, bytes.len(), true, |frame, offset, done, piece| {
+            if let Some(part) = bytes.get(done..done + piece) {
+                frame.write(offset, part);
+            }
+        })
+    }
+
+    /// Reads one `T` at `va`.
+    #[inline]
+    pub fn read<T: GuestBytes>(&self, va: u64) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        self.read_bytes(va, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Writes one `T` at `va`.
+    #[inline]
+    pub fn write<T: GuestBytes>(&self, va: u64, value: &T) -> Result<(), Fault> {
+        self.write_bytes(va, value.as_bytes())
+    }
+
+    /// Reads element `index` of the array at `va`.
+    pub fn read_element<T: GuestBytes>(&self, va: u64, index: u64) -> Result<T, Fault> {
+        self.read(element::<T>(va, index)?)
+    }
+
+    /// Writes element `index` of the array at `va`.
+    pub fn write_element<T: GuestBytes>(&self, va: u64, index: u64, value: &T) -> Result<(), Fault> {
+        self.write(element::<T>(va, index)?, value)
+    }
+}
+
+/// The address of element `index` of an array of `T` at `va`.
+fn element<T>(va: u64, index: u64) -> Result<u64, Fault> {
+    index.checked_mul(size_of::<T>() as u64).and_then(|o| va.checked_add(o)).ok_or(Fault)
+}

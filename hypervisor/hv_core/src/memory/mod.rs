@@ -1,0 +1,16 @@
+//! Memory: who owns which frame, what a guest can reach, and how its memory is read and written.
+
+mod buddy;
+mod frames;
+mod guest;
+mod p2m;
+mod page;
+mod physmap;
+mod pool;
+
+pub use buddy::MAX_ORDER;
+pub use frames::{Frames, Freed, Use};
+pub use guest::{Fault, GuestBytes, GuestMemory};
+pub use p2m::{Entry, Kind, MapError, P2m, Removed};
+pub use page::{HeldPage, PageGuard};
+pub use pool::TablePool;

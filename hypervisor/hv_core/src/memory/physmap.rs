@@ -1,0 +1,194 @@
+//! What domains do with their guest frames: fill, empty, look up.
+
+use super::frames::Use;
+use super::p2m::{Entry, Kind, MapError, P2m, Removed};
+use super::page::{HeldPage, PageGuard};
+use crate::Hypervisor;
+use crate::domain::{Domain, DomainMemory};
+use hal::{Gfn, MachineOps as _, Mfn};
+use xen_abi::Errno;
+
+impl From<MapError> for Errno {
+    fn from(e: MapError) -> Self {
+        match e {
+            MapError::BadGfn => Errno::EINVAL,
+            MapError::Occupied => Errno::EBUSY,
+            MapError::NoTables => Errno::ENOMEM,
+        }
+    }
+}
+
+impl Domain {
+    /// What a guest frame maps to.
+    #[inline]
+    pub fn lookup(&self, hv: &Hypervisor, gfn: Gfn) -> Option<Entry> {
+        self.memory.lock().p2m.lookup(hv, gfn)
+    }
+
+    /// A reference to the domain's own memory at `gfn`.
+    #[inline]
+    pub fn guest_page<'a>(&self, hv: &'a Hypervisor, gfn: Gfn) -> Option<PageGuard<'a>> {
+        let entry = self.lookup(hv, gfn)?;
+        if entry.kind != Kind::Ram {
+            return None;
+        }
+        PageGuard::get(hv, entry.mfn, self.id)
+    }
+
+    /// Runs `f` on the domain's map, unless the domain is being torn down.
+    fn with_map<R>(&self, f: impl FnOnce(&mut DomainMemory) -> Result<R, Errno>) -> Result<R, Errno> {
+        let mut memory = self.memory.lock();
+        // The teardown marks the domain first and then takes this lock.
+        if self.is_dying() { Err(Errno::EINVAL) } else { f(&mut memory) }
+    }
+
+    /// Takes a page out of the map, with its translations; false when there was none.
+    fn empty(&self, hv: &Hypervisor, memory: &mut DomainMemory, gfn: Gfn) -> Result<bool, Errno> {
+        match memory.p2m.remove(hv, &mut memory.pool, gfn)? {
+            Some(removed) => {
+                self.let_go(hv, removed);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Gives up the reference of a mapping that was taken out. A direct-mapped domain keeps its
+    /// memory: no other frame could ever stand at that guest frame.
+    fn let_go(&self, hv: &Hypervisor, removed: Removed) {
+        if self.direct_mapped && removed.kind == Kind::Ram {
+            removed.park();
+        } else {
+            removed.release(hv);
+        }
+    }
+
+    /// Puts a page at `gfn`, in place of what was there. On an error the page is released.
+    ///
+    /// # Errors
+    /// EINVAL for a guest frame out of range or a dying domain, ENOMEM without table pages.
+    pub fn place_page(&self, hv: &Hypervisor, gfn: Gfn, page: HeldPage, kind: Kind) -> Result<(), Errno> {
+        let mut page = Some(page);
+        let placed = self.with_map(|memory| {
+            self.empty(hv, memory, gfn)?;
+            let Some(held) = page.take() else { return Ok(()) };
+            memory.p2m.insert_page(hv, &mut memory.pool, gfn, held, kind).map_err(|(e, held)| {
+                page = Some(held);
+                Errno::from(e)
+            })
+        });
+        if let Some(held) = page {
+            held.release(hv);
+        }
+        placed
+    }
+
+    /// Maps a grant at `gfn`, in place of what was there.
+    ///
+    /// # Errors
+    /// As [`place_page`](Self::place_page).
+    #[inline]
+    pub fn place_grant(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn, read_only: bool) -> Result<(), Errno> {
+        self.with_map(|memory| match memory.p2m.insert_grant(hv, &mut memory.pool, gfn, mfn, read_only) {
+            Err(MapError::Occupied) => {
+                self.empty(hv, memory, gfn)?;
+                Ok(memory.p2m.insert_grant(hv, &mut memory.pool, gfn, mfn, read_only)?)
+            }
+            result => Ok(result?),
+        })
+    }
+
+    /// Takes out the grant mapping of `mfn` at `gfn`; false when it is not there (any more). Works
+    /// on a dying domain too.
+    #[inline]
+    pub fn remove_grant(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn) -> bool {
+        let mut memory = self.memory.lock();
+        let memory = &mut *memory;
+        match memory.p2m.lookup(hv, gfn) {
+            Some(Entry { mfn: found, kind: Kind::Grant | Kind::GrantRo, .. }) if found == mfn => {
+                matches!(memory.p2m.remove(hv, &mut memory.pool, gfn), Ok(Some(_)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Fills 2^`order` guest frames from `gfn` with new memory (for a direct-mapped domain: with the
+    /// frames of the same numbers).
+    ///
+    /// # Errors
+    /// EINVAL for guest frames out of range, EBUSY where something is mapped, ENOMEM when the domain
+    /// is at its limit, the machine has no memory, or the table pool is empty.
+    pub fn populate(&self, hv: &Hypervisor, gfn: Gfn, order: u32) -> Result<(), Errno> {
+        let count = 1u64 << order;
+        if !gfn.is_aligned(order) || gfn.checked_add(count).is_none_or(|end| end > P2m::limit()) {
+            return Err(Errno::EINVAL);
+        }
+        if self.direct_mapped {
+            return self.populate_direct(hv, gfn, count);
+        }
+        if !self.charge(count as u32) {
+            return Err(Errno::ENOMEM);
+        }
+        let Some(mfn) = hv.frames.alloc(&hv.machine, order, self.id, Use::Memory) else {
+            self.uncharge(count as u32);
+            return Err(Errno::ENOMEM);
+        };
+        hv.machine.clean_frames(mfn, count);
+        let inserted = self.with_map(|memory| {
+            if order == 0 {
+                self.empty(hv, memory, gfn)?;
+            }
+            Ok(memory.p2m.insert_ram(hv, &mut memory.pool, gfn, mfn, order)?)
+        });
+        if inserted.is_err() {
+            for i in 0..count {
+                HeldPage::from_allocation(mfn.plus(i)).release(hv);
+            }
+        }
+        inserted
+    }
+
+    /// Maps frames again that the domain gave up and that were kept for it.
+    fn populate_direct(&self, hv: &Hypervisor, gfn: Gfn, count: u64) -> Result<(), Errno> {
+        self.with_map(|memory| {
+            for i in 0..count {
+                let (gfn, mfn) = (gfn.plus(i), Mfn(gfn.0 + i));
+                match memory.p2m.lookup(hv, gfn) {
+                    Some(entry) if entry.kind == Kind::Ram => return Err(Errno::EBUSY),
+                    Some(_) => {
+                        self.empty(hv, memory, gfn)?;
+                    }
+                    None => {}
+                }
+                let page = HeldPage::unpark(hv, mfn, self.id).ok_or(Errno::ENOMEM)?;
+                if let Err((e, page)) = memory.p2m.insert_page(hv, &mut memory.pool, gfn, page, Kind::Ram) {
+                    page.park();
+                    return Err(e.into());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives up the domain's own memory at `gfn`.
+    ///
+    /// # Errors
+    /// EINVAL when none of its memory is there, ENOMEM when a block cannot be split.
+    pub fn give_up_page(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
+        self.with_map(|memory| match memory.p2m.lookup(hv, gfn) {
+            Some(Entry { kind: Kind::Ram, .. }) => self.empty(hv, memory, gfn).map(|_| ()),
+            _ => Err(Errno::EINVAL),
+        })
+    }
+
+    /// Empties a guest frame, whatever is there.
+    ///
+    /// # Errors
+    /// EINVAL when nothing is there or it is a grant mapping, ENOMEM when a block cannot be split.
+    pub fn clear_gfn(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
+        self.with_map(|memory| match memory.p2m.lookup(hv, gfn) {
+            None | Some(Entry { kind: Kind::Grant | Kind::GrantRo, .. }) => Err(Errno::EINVAL),
+            Some(_) => self.empty(hv, memory, gfn).map(|_| ()),
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Links the image with its own script, free of erratum 843419 of Cortex-A53.
+
+fn main() {
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/link.ld");
+    println!("cargo:rerun-if-changed={script}");
+    println!("cargo:rustc-link-arg-bins=-T{script}");
+    println!("cargo:rustc-link-arg-bins=--fix-cortex-a53-843419");
+    println!("cargo:rustc-link-arg-bins=--no-dynamic-linker");
+}

@@ -1,0 +1,90 @@
+//! `./x build`, and what other verbs need built before they boot something.
+
+mod flat_image;
+mod hypervisor;
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::{Arch, BuildOptions, Hypervisor};
+use crate::debian;
+use crate::image;
+use crate::report;
+use crate::unbuilt;
+use crate::workspace::Workspace;
+
+pub use hypervisor::build as hypervisor_image;
+
+/// The three files that a machine boots.
+#[derive(Clone, Debug)]
+pub struct BootFiles {
+    /// The hypervisor, in the form the machine's loader wants.
+    pub hypervisor: PathBuf,
+    /// Dom0's kernel.
+    pub kernel: PathBuf,
+    /// Dom0's compressed initial file system.
+    pub initrd: PathBuf,
+}
+
+/// `./x build`.
+pub fn build_verb(workspace: &Workspace, options: &BuildOptions) -> Result<()> {
+    let cpus = options.arch.map_or_else(|| vec![Arch::Arm64, Arch::Amd64], |arch| vec![arch]);
+    for arch in &cpus {
+        hypervisor_image(workspace, *arch)?;
+    }
+    if !options.hypervisor_only && cpus.contains(&Arch::Arm64) {
+        let debian = debian::fetch(workspace)?;
+        reference_files(workspace, &debian)?;
+        image::dom0(workspace, &debian)?;
+    }
+    Ok(())
+}
+
+/// Builds and gathers what a boot of `hypervisor` needs.
+///
+/// # Errors
+/// When something cannot be built or fetched, or the combination is not built yet.
+pub fn boot_files(workspace: &Workspace, arch: Arch, hypervisor: Hypervisor) -> Result<BootFiles> {
+    if arch != Arch::Arm64 {
+        return Err(unbuilt::combination("booting a Dom0 on amd64"));
+    }
+    let ours = match hypervisor {
+        Hypervisor::Ours => Some(hypervisor_image(workspace, arch)?),
+        Hypervisor::Debian => None,
+    };
+    let debian = debian::fetch(workspace)?;
+    let reference = reference_files(workspace, &debian)?;
+    let initrd = image::dom0(workspace, &debian)?;
+    Ok(BootFiles { hypervisor: ours.unwrap_or(reference.xen), kernel: reference.kernel, initrd })
+}
+
+struct ReferenceFiles {
+    kernel: PathBuf,
+    xen: PathBuf,
+}
+
+/// Puts Debian's kernel and Xen under `dist/` too, so that everything bootable is in one place.
+fn reference_files(workspace: &Workspace, debian: &debian::DebianTree) -> Result<ReferenceFiles> {
+    let dist = workspace.dist_for(Arch::Arm64)?;
+    let kernel = copy_if_newer(&debian.kernel(), &dist.join("vmlinuz"))?;
+    let xen = copy_if_newer(&debian.xen(), &dist.join("xen-4.17"))?;
+    Ok(ReferenceFiles { kernel, xen })
+}
+
+fn copy_if_newer(from: &Path, to: &Path) -> Result<PathBuf> {
+    let stamp = |path: &Path| fs::metadata(path).and_then(|meta| Ok((meta.len(), meta.modified()?)));
+    let (size, changed) = stamp(from).with_context(|| format!("{} is missing", from.display()))?;
+    let current = stamp(to).is_ok_and(|(old_size, old_change)| old_size == size && old_change >= changed);
+    if !current {
+        fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(to.to_owned())
+}
+
+/// Reports a built file with its size.
+fn report_file(workspace: &Workspace, file: &Path) -> Result<()> {
+    let size = fs::metadata(file)?.len();
+    report::note(format!("{} ({size} bytes)", workspace.show(file)));
+    Ok(())
+}

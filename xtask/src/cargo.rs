@@ -1,0 +1,55 @@
+//! Debian's cargo, with the environment that the project's builds need.
+//!
+//! Always by absolute path: a rustup in `PATH` must not change what is built.
+
+use std::process::Command;
+
+use crate::cli::Arch;
+use crate::workspace::Workspace;
+
+/// The bare-metal target of a CPU.
+pub fn bare_metal_target(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Arm64 => "aarch64-unknown-none-softfloat",
+        Arch::Amd64 => "x86_64-unknown-none",
+    }
+}
+
+/// The crate that holds a CPU's hypervisor image.
+pub fn image_crate(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Arm64 => "image_arm64",
+        Arch::Amd64 => "image_amd64",
+    }
+}
+
+/// `cargo` in the repository's root.
+pub fn cargo(workspace: &Workspace) -> Command {
+    with_environment(workspace, Command::new("/usr/bin/cargo"))
+}
+
+/// `cargo clippy`, started directly, since cargo would look for it in the user's own folder first.
+pub fn clippy(workspace: &Workspace) -> Command {
+    let mut command = with_environment(workspace, Command::new("/usr/bin/cargo-clippy"));
+    command.arg("clippy").env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Adds what makes a cargo command build for bare metal.
+pub fn for_bare_metal(command: &mut Command, arch: Arch) -> &mut Command {
+    command.args(["-Z", "build-std=core,alloc", "--target", bare_metal_target(arch)])
+}
+
+fn with_environment(workspace: &Workspace, mut command: Command) -> Command {
+    command
+        .current_dir(&workspace.root)
+        .env("RUSTC", "/usr/bin/rustc")
+        .env("RUSTDOC", "/usr/bin/rustdoc")
+        .env("CARGO", "/usr/bin/cargo")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER", "ld.lld")
+        .env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", "ld.lld")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTFLAGS");
+    command
+}

@@ -1,0 +1,152 @@
+//! The command line of `./x`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fmt;
+
+/// `./x` as a whole.
+#[derive(Parser)]
+#[command(
+    name = "./x",
+    bin_name = "./x",
+    about = "The front door of Xenoxide: build it, boot it, test it.",
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs of `./x`.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Boot the hypervisor, a Debian Dom0 and a Debian DomU in QEMU, and show that they work
+    ///
+    /// On a terminal you end in a Dom0 shell with the DomU running. Without one (`</dev/null`) every step is
+    /// checked and the exit code tells whether all passed.
+    Run(MachineOptions),
+    /// Run every test: host tests, then system tests in QEMU
+    Test(TestOptions),
+    /// Measure speed in executed instructions
+    Bench(BenchOptions),
+    /// Run system tests again and again for hours
+    Soak(BenchOptions),
+    /// Feed random input to whatever reads untrusted bytes
+    Fuzz(BenchOptions),
+    /// Build hypervisor, Dom0 image and demo DomU into dist/
+    Build(BuildOptions),
+    /// Check format, lints, both CPUs' builds, import rules and the unsafe budget
+    Check,
+    /// Boot Dom0 into a shell, tools running, no DomU
+    Shell(MachineOptions),
+    /// Remove what was built; with --all the download cache too
+    Clean(CleanOptions),
+}
+
+/// A CPU architecture that the project is built for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Arch {
+    /// aarch64, on QEMU's `virt` machine.
+    Arm64,
+    /// x86_64.
+    Amd64,
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arch::Arm64 => "arm64",
+            Arch::Amd64 => "amd64",
+        })
+    }
+}
+
+/// Which hypervisor is booted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Hypervisor {
+    /// The one built from this repository.
+    Ours,
+    /// Debian's Xen 4.17, the reference.
+    Debian,
+}
+
+impl fmt::Display for Hypervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hypervisor::Ours => "Xenoxide",
+            Hypervisor::Debian => "Debian's Xen 4.17",
+        })
+    }
+}
+
+/// The machine to boot.
+#[derive(Args, Clone, Debug)]
+pub struct MachineOptions {
+    /// CPU architecture
+    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
+    pub arch: Arch,
+    /// Hypervisor to boot
+    #[arg(long, value_enum, default_value = "ours")]
+    pub hypervisor: Hypervisor,
+    /// Interrupt controller version of the arm64 machine
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub gic: u8,
+    /// Number of physical CPUs
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub cpus: u8,
+    /// Memory of the machine in MiB
+    #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(512..=65536))]
+    pub memory: u32,
+}
+
+/// Options of `./x build`.
+#[derive(Args, Clone, Debug)]
+pub struct BuildOptions {
+    /// CPU architecture; both when absent
+    #[arg(long, value_enum)]
+    pub arch: Option<Arch>,
+    /// Only the hypervisor image, nothing from Debian's packages
+    #[arg(long)]
+    pub hypervisor_only: bool,
+}
+
+/// Options of `./x test`.
+#[derive(Args, Clone, Debug)]
+pub struct TestOptions {
+    /// CPU architecture of the system tests
+    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
+    pub arch: Arch,
+    /// Hypervisor under the system tests
+    #[arg(long, value_enum, default_value = "ours")]
+    pub hypervisor: Hypervisor,
+    /// Host tests and the system tests marked as smoke tests only
+    #[arg(long, conflicts_with_all = ["only", "host"])]
+    pub smoke: bool,
+    /// Only this system test (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Host tests only, no QEMU
+    #[arg(long, conflicts_with = "only")]
+    pub host: bool,
+    /// List the system tests and stop
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Options of verbs that are not built yet but already take a CPU.
+#[derive(Args, Clone, Debug)]
+pub struct BenchOptions {
+    /// CPU architecture
+    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
+    pub arch: Arch,
+}
+
+/// Options of `./x clean`.
+#[derive(Args, Clone, Debug)]
+pub struct CleanOptions {
+    /// The download cache too
+    #[arg(long)]
+    pub all: bool,
+}

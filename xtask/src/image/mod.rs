@@ -1,0 +1,11 @@
+//! Boot images: a file tree described in memory, packed as a compressed cpio archive.
+
+mod cpio;
+mod domu;
+mod dom0;
+mod kernel_modules;
+mod libraries;
+mod pack;
+mod tree;
+
+pub use dom0::build as dom0;

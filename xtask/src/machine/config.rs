@@ -1,0 +1,75 @@
+//! Which machine to boot, with what.
+
+use crate::build::BootFiles;
+use crate::cli::MachineOptions;
+
+/// Dom0's memory when the machine has plenty, in MiB.
+const DOM0_MEMORY: u32 = 1024;
+
+/// What the kernel command line tells Dom0's start-up to run on the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dom0Console {
+    /// The agent that runs commands for the harness.
+    Agent,
+    /// A shell.
+    Shell,
+}
+
+/// Which xenstore daemon Dom0 runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreDaemon {
+    /// `oxenstored`, Debian's default.
+    OCaml,
+    /// `xenstored`, the C one.
+    C,
+}
+
+/// A machine with its boot files.
+#[derive(Clone, Debug)]
+pub struct MachineConfig {
+    /// Hypervisor, kernel and initrd.
+    pub files: BootFiles,
+    /// GIC version, 2 or 3.
+    pub gic: u8,
+    /// Physical CPUs.
+    pub cpus: u8,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// What runs on Dom0's console.
+    pub dom0_console: Dom0Console,
+    /// Dom0's xenstore daemon.
+    pub store: StoreDaemon,
+}
+
+impl MachineConfig {
+    /// The machine that the user asked for.
+    pub fn new(files: BootFiles, options: &MachineOptions, dom0_console: Dom0Console) -> Self {
+        Self {
+            files,
+            gic: options.gic,
+            cpus: options.cpus,
+            memory: options.memory,
+            dom0_console,
+            store: StoreDaemon::OCaml,
+        }
+    }
+
+    /// The hypervisor's command line.
+    pub fn hypervisor_arguments(&self) -> String {
+        // Half of a small machine stays free for guests.
+        let dom0_memory = DOM0_MEMORY.min(self.memory / 2);
+        format!("dom0_mem={dom0_memory}M console=dtuart dtuart=/pl011@9000000 loglvl=all")
+    }
+
+    /// Dom0's kernel command line.
+    pub fn kernel_arguments(&self) -> String {
+        let mut line = String::from("console=hvc0 earlycon=xenboot");
+        if self.dom0_console == Dom0Console::Agent {
+            line.push_str(" xenoxide.agent");
+        }
+        if self.store == StoreDaemon::C {
+            line.push_str(" xenoxide.xenstored=c");
+        }
+        line
+    }
+}

@@ -1,0 +1,84 @@
+//! A QEMU machine that boots a hypervisor and Dom0, and ways to talk to it.
+//!
+//! [`config`] says which machine, [`qemu`] starts it, [`console`] reads and writes its serial line with
+//! deadlines, [`dom0`] runs commands in Dom0 over that line, [`terminal`] gives the line to the user.
+
+pub mod config;
+pub mod console;
+pub mod dom0;
+mod qemu;
+pub mod terminal;
+mod xen_lines;
+
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::workspace::Workspace;
+use config::MachineConfig;
+use console::{Console, Echo};
+use qemu::Qemu;
+
+/// How much of a log is shown when something failed.
+const TAIL_LINES: usize = 25;
+
+/// A running machine. Its QEMU ends when this is dropped.
+pub struct Machine {
+    /// The serial line.
+    pub console: Console,
+    qemu: Qemu,
+    log: PathBuf,
+}
+
+impl Machine {
+    /// Starts a machine; its serial output is kept in `target/logs/NAME.log`.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started.
+    pub fn start(workspace: &Workspace, name: &str, config: &MachineConfig, echo: Echo) -> Result<Self> {
+        let logs = workspace.logs()?;
+        let log = logs.join(format!("{name}.log"));
+        let (qemu, output, input) = Qemu::start(config, &logs.join(format!("{name}.qemu")))?;
+        let console = Console::new(output, input, &log, echo)?;
+        Ok(Self { console, qemu, log })
+    }
+
+    /// The file with all serial output.
+    pub fn log(&self) -> &PathBuf {
+        &self.log
+    }
+
+    /// Waits until the machine has switched itself off.
+    ///
+    /// # Errors
+    /// When it is still running after `timeout`.
+    pub fn wait_for_power_off(&mut self, timeout: Duration) -> Result<()> {
+        self.console.wait_for_end(timeout).context("the machine did not switch itself off")?;
+        self.qemu.wait()
+    }
+
+    /// Adds the end of the serial log and QEMU's own complaints to an error.
+    pub fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let text = fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
+        let complaints = self.qemu.complaints();
+        let complaints =
+            if complaints.is_empty() { String::new() } else { format!("\nQEMU said:\n{complaints}") };
+        error.context(format!(
+            "the serial log ends with:\n{tail}\n(all of it: {}){complaints}\nfailed",
+            self.log.display()
+        ))
+    }
+}
+
+/// Fails with advice when a program is not installed.
+fn require_program(program: &str) -> Result<()> {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()));
+    if !found {
+        bail!("{program} is not installed; ./x installs it");
+    }
+    Ok(())
+}

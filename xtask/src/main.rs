@@ -1,0 +1,49 @@
+//! What stands behind `./x`: builds, boots, tests and checks the project.
+//!
+//! One module per purpose: [`debian`] fetches packages, [`image`] packs Dom0 and DomU images, [`build`]
+//! makes everything under `dist/`, [`machine`] boots it in QEMU and talks to Dom0, [`scenarios`] are the
+//! system tests, [`check`] holds the rules about the source itself.
+
+mod build;
+mod cargo;
+mod check;
+mod clean;
+mod cli;
+mod debian;
+mod image;
+mod machine;
+mod process;
+mod report;
+mod run;
+mod scenarios;
+mod shell;
+mod test;
+mod unbuilt;
+mod workspace;
+
+use clap::Parser;
+use cli::{Cli, Verb};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = Workspace::find().and_then(|workspace| match cli.verb {
+        Verb::Run(options) => run::run(&workspace, &options),
+        Verb::Test(options) => test::test(&workspace, &options),
+        Verb::Build(options) => build::build_verb(&workspace, &options),
+        Verb::Check => check::check(&workspace),
+        Verb::Shell(options) => shell::shell(&workspace, &options),
+        Verb::Clean(options) => clean::clean(&workspace, &options),
+        Verb::Bench(_) => Err(unbuilt::verb("bench")),
+        Verb::Soak(_) => Err(unbuilt::verb("soak")),
+        Verb::Fuzz(_) => Err(unbuilt::verb("fuzz")),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

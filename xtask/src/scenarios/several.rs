@@ -1,0 +1,92 @@
+//! More than one thing to run: several DomUs, and fewer CPUs than vCPUs.
+
+use anyhow::{Result, ensure};
+
+use super::checks::{DOMAIN_CHANGE, ensure_guests, info_number, list, step, wait_for_boot, wait_for_memory};
+use super::demo;
+use crate::machine::dom0::Dom0;
+
+const GUESTS: [&str; 3] = ["one", "two", "three"];
+
+/// Three DomUs with disks and network at once, all busy, on four CPUs.
+pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
+    let free = info_number(dom0, "free_memory")?;
+    step("All four CPUs are there", || {
+        let cpus = info_number(dom0, "nr_cpus")?;
+        ensure!(cpus == 4, "{cpus} CPUs");
+        let rows = list(dom0)?;
+        ensure!(rows.iter().all(|row| row.vcpus == 4), "Dom0 has not one vCPU per CPU: {rows:?}");
+        Ok(())
+    })?;
+    step("Three DomUs are created", || {
+        for (number, name) in GUESTS.iter().enumerate() {
+            dom0.run(&format!("make-disk {name}"))?;
+            dom0.run_for(&create_command(name, number), DOMAIN_CHANGE)?;
+        }
+        for name in GUESTS {
+            wait_for_boot(dom0, name, 1)?;
+        }
+        ensure_guests(dom0, &GUESTS)
+    })?;
+    step("All write to their disks at once", || {
+        let write = "(mount -t ext2 /dev/xvda /mnt && dd if=/dev/urandom of=/mnt/noise bs=64k count=64 \
+                     && sha256sum /mnt/noise >/run/sum && sync && touch /run/written) >/dev/null 2>&1 &";
+        for name in GUESTS {
+            dom0.guest(name, write)?;
+        }
+        for name in GUESTS {
+            dom0.wait_until(&format!("guest-run {name} 20 \"test -e /run/written\""), DOMAIN_CHANGE)?;
+            dom0.guest(name, "echo 3 >/proc/sys/vm/drop_caches; sha256sum -c /run/sum")?;
+        }
+        Ok(())
+    })?;
+    step("All reach each other and Dom0", || {
+        for (number, name) in GUESTS.iter().enumerate() {
+            let next = address((number + 1) % GUESTS.len());
+            dom0.guest(name, &format!("ping -c 2 -w 20 {next} && ping -c 2 -w 20 192.168.128.1"))?;
+        }
+        Ok(())
+    })?;
+    step("All shut down and give their memory back", || {
+        dom0.run_for("xl shutdown -w -a", DOMAIN_CHANGE)?;
+        for name in GUESTS {
+            dom0.wait_until(&format!("! xl domid {name}"), DOMAIN_CHANGE)?;
+        }
+        ensure_guests(dom0, &[])?;
+        wait_for_memory(dom0, free)
+    })
+}
+
+/// Dom0 and a DomU share the only CPU, and both get on.
+pub fn shared_cpu(dom0: &mut Dom0) -> Result<()> {
+    let free = info_number(dom0, "free_memory")?;
+    step("There is one CPU", || {
+        let cpus = info_number(dom0, "nr_cpus")?;
+        ensure!(cpus == 1, "{cpus} CPUs");
+        Ok(())
+    })?;
+    demo::start_guest(dom0)?;
+    step("Both work while both vCPUs of the DomU spin", || {
+        dom0.guest("demo", "for i in 1 2; do (timeout 30 sh -c \"while :; do :; done\" &) ; done")?;
+        dom0.run("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")?;
+        demo::ping_both_ways(dom0)
+    })?;
+    step("xl destroy", || {
+        dom0.run_for("xl destroy demo", DOMAIN_CHANGE)?;
+        wait_for_memory(dom0, free)
+    })
+}
+
+fn address(number: usize) -> String {
+    format!("192.168.128.{}", 20 + number)
+}
+
+fn create_command(name: &str, number: usize) -> String {
+    format!(
+        "xl create /etc/xen/demo.cfg 'name=\"{name}\"' 'extra=\"console=hvc0 guest_ip={}\"' \
+         'disk=[\"format=raw,vdev=xvda,access=rw,target=/var/lib/xen/images/{name}.img\"]' \
+         'vif=[\"bridge=xenbr0,mac=00:16:3e:00:00:{:02}\"]'",
+        address(number),
+        20 + number
+    )
+}

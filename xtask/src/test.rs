@@ -1,0 +1,155 @@
+//! `./x test`: host tests, then system tests, then one line with the sum.
+
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+
+use crate::build;
+use crate::cargo;
+use crate::cli::TestOptions;
+use crate::report;
+use crate::scenarios::{self, Scenario};
+use crate::workspace::Workspace;
+
+/// Crates that only build for bare metal.
+const BARE_METAL_ONLY: [&str; 2] = ["image_arm64", "image_amd64"];
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Runs the tests that `options` choose; the last line it prints is the sum.
+///
+/// # Errors
+/// When a test failed.
+pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
+    if options.list {
+        for scenario in &scenarios::ALL {
+            println!("{:<12} {}{}", scenario.name, if scenario.smoke { "(smoke) " } else { "" }, scenario.about);
+        }
+        return Ok(());
+    }
+    let chosen = choose(options)?;
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    if options.only.is_empty() {
+        tally.add(host_tests(workspace)?);
+    }
+    if !chosen.is_empty() {
+        tally.add(system_tests(workspace, options, &chosen));
+    }
+    println!();
+    println!("took {} s", started.elapsed().as_secs());
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+fn choose(options: &TestOptions) -> Result<Vec<&'static Scenario>> {
+    if options.host {
+        return Ok(Vec::new());
+    }
+    for name in &options.only {
+        if !scenarios::ALL.iter().any(|scenario| scenario.name == *name) {
+            bail!("there is no system test \"{name}\"; `./x test --list` shows them");
+        }
+    }
+    let wanted = |scenario: &&Scenario| {
+        (options.only.is_empty() || options.only.iter().any(|name| name == scenario.name))
+            && (!options.smoke || scenario.smoke)
+    };
+    Ok(scenarios::ALL.iter().filter(wanted).collect())
+}
+
+/// `cargo test` over all crates that run on this machine.
+fn host_tests(workspace: &Workspace) -> Result<Tally> {
+    let step = report::step("Host tests (cargo test)");
+    let mut command = cargo::cargo(workspace);
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    for name in BARE_METAL_ONLY {
+        command.args(["--exclude", name]);
+    }
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if let Some(one) = tally_of(&line) {
+            tally.add(one);
+        }
+        // One line per test would bury the rest.
+        if !line.ends_with("... ok") && !line.is_empty() {
+            println!("    {line}");
+        }
+    }
+    if !child.wait()?.success() && tally.failed == 0 {
+        report::note("the host tests could not be built or run");
+        tally.failed = 1;
+    }
+    step.done();
+    Ok(tally)
+}
+
+/// The counts in a test program's "test result:" line.
+fn tally_of(line: &str) -> Option<Tally> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let number = |what: &str| -> Option<u32> {
+        counts.split(';').find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
+    };
+    Some(Tally { passed: number("passed")?, failed: number("failed")? })
+}
+
+fn system_tests(workspace: &Workspace, options: &TestOptions, chosen: &[&Scenario]) -> Tally {
+    let mut tally = Tally::default();
+    let files = match build::boot_files(workspace, options.arch, options.hypervisor) {
+        Ok(files) => files,
+        Err(error) => {
+            report::failure(&error.context("the system tests cannot be booted"));
+            return Tally { passed: 0, failed: u32::try_from(chosen.len()).unwrap_or(u32::MAX) };
+        }
+    };
+    for scenario in chosen {
+        println!();
+        println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
+        let started = Instant::now();
+        let outcome = scenario.run(workspace, &files, options.hypervisor);
+        let seconds = started.elapsed().as_secs();
+        match outcome {
+            Ok(()) => {
+                tally.passed += 1;
+                println!("==== {} passed in {seconds} s", scenario.name);
+            }
+            Err(error) => {
+                tally.failed += 1;
+                report::failure(&error);
+                println!("==== {} FAILED after {seconds} s", scenario.name);
+            }
+        }
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, tally_of};
+
+    #[test]
+    fn result_line_is_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(tally_of(line), Some(Tally { passed: 12, failed: 3 }));
+        assert_eq!(tally_of("running 3 tests"), None);
+    }
+}
