@@ -7,6 +7,9 @@ use std::process::Command;
 use crate::cli::Arch;
 use crate::workspace::Workspace;
 
+/// Crates that only build for bare metal.
+pub const BARE_METAL_ONLY: [&str; 2] = ["image_arm64", "image_amd64"];
+
 /// The bare-metal target of a CPU.
 pub fn bare_metal_target(arch: Arch) -> &'static str {
     match arch {

@@ -22,9 +22,15 @@ pub fn run(command: &mut Command) -> Result<()> {
 pub fn output(command: &mut Command) -> Result<String> {
     let output = capture(command)?;
     if !output.status.success() {
-        bail!("{} ended with {}:\n{}", shown(command), output.status, String::from_utf8_lossy(&output.stderr).trim_end());
+        bail!(
+            "{} ended with {}:\n{}",
+            shown(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{} wrote something that is not UTF-8", shown(command)))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} wrote something that is not UTF-8", shown(command)))
 }
 
 /// Runs a command silently, whatever its status.

@@ -30,7 +30,9 @@ pub fn run(workspace: &Workspace, options: &MachineOptions) -> Result<()> {
     if terminal::is_present() {
         demo::start_guest(&mut dom0).map_err(|error| dom0.machine().explain(error))?;
         println!();
-        println!("This is Dom0; the DomU \"demo\" is running. Try: xl list, xl console demo (leave that with Ctrl-]).");
+        println!(
+            "This is Dom0; the DomU \"demo\" is running. Try: xl list, xl console demo (leave that with Ctrl-])."
+        );
         println!("Leave with {} (stops the machine), or with `poweroff`.", terminal::LEAVE_NAME);
         return terminal::connect(&mut dom0.into_shell()?);
     }

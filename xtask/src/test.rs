@@ -12,9 +12,6 @@ use crate::report;
 use crate::scenarios::{self, Scenario};
 use crate::workspace::Workspace;
 
-/// Crates that only build for bare metal.
-const BARE_METAL_ONLY: [&str; 2] = ["image_arm64", "image_amd64"];
-
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 struct Tally {
@@ -36,7 +33,12 @@ impl Tally {
 pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     if options.list {
         for scenario in &scenarios::ALL {
-            println!("{:<12} {}{}", scenario.name, if scenario.smoke { "(smoke) " } else { "" }, scenario.about);
+            println!(
+                "{:<12} {}{}",
+                scenario.name,
+                if scenario.smoke { "(smoke) " } else { "" },
+                scenario.about
+            );
         }
         return Ok(());
     }
@@ -79,7 +81,7 @@ fn host_tests(workspace: &Workspace) -> Result<Tally> {
     let step = report::step("Host tests (cargo test)");
     let mut command = cargo::cargo(workspace);
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    for name in BARE_METAL_ONLY {
+    for name in cargo::BARE_METAL_ONLY {
         command.args(["--exclude", name]);
     }
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;

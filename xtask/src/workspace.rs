@@ -29,7 +29,8 @@ impl Workspace {
             .context("xtask has no parent folder")?
             .canonicalize()
             .context("the repository has moved; run ./x from its root")?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
         Ok(Self { cache: root.join(".cache"), dist: root.join("dist"), target, root })
     }
 

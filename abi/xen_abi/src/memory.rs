@@ -184,10 +184,7 @@ pub const fn memf_address_bits(mem_flags: u32) -> u32 {
 #[doc(alias = "XENMEMF_get_node")]
 #[inline]
 pub const fn memf_node(mem_flags: u32) -> Option<u32> {
-    match ((mem_flags >> 8) & 0xff).checked_sub(1) {
-        Some(node) => Some(node),
-        None => None,
-    }
+    ((mem_flags >> 8) & 0xff).checked_sub(1)
 }
 
 /// The part of `mem_flags` that asks for a node; node 255 cannot be expressed and means any.

@@ -292,7 +292,8 @@ fn errors_agree_with_the_header_and_none_is_missing() {
     let mut probe = Probe::new(View::Arm64, "errno");
     // The header calls a macro for each error; the hypervisor's own view has two that the tools' view lacks.
     probe.prologue = String::from(
-        "#define __XEN__\n#define XEN_ERRNO(name, value) K_##name = value,\nenum {\n#include <xen/errno.h>\n};\n\
+        "#define __XEN__\n#define XEN_ERRNO(name, value) K_##name = value,\n\
+         enum {\n#include <xen/errno.h>\n};\n\
          #define XEN_ERRNO(name, value) + 1\nenum { COUNT = 0\n#include <xen/errno.h>\n};\n",
     );
     let aliases = [("EWOULDBLOCK", Errno::EWOULDBLOCK), ("EDEADLOCK", Errno::EDEADLOCK)];
@@ -341,7 +342,7 @@ fn check_ioreq_bits(view: View) {
     const MARK: [u64; 2] = [0x0f1e_2d3c_4b5a_6978, 0x8796_a5b4_c3d2_e1f0];
     let mut probe = Probe::new(view, "ioreq");
     probe.prologue.push_str(
-        "const struct { unsigned long long mark[2]; struct buf_ioreq buffered; struct ioreq request; } bits = {\n\
+        "const struct { unsigned long long mark[2]; struct buf_ioreq b; struct ioreq r; } bits = {\n\
          { 0x0f1e2d3c4b5a6978ULL, 0x8796a5b4c3d2e1f0ULL },\n\
          { .type = 7, .dir = 1, .size = 2, .addr = 0xabcde, .data = 0x12345678 },\n\
          { .state = STATE_IORESP_READY, .data_is_ptr = 1, .df = 1, .type = 8 } };\n",

@@ -7,7 +7,7 @@ use xen_abi::domctl::{
 };
 use xen_abi::event_channel::{EvtchnStatus, EvtchnStatusInterdomain, EvtchnStatusUnbound};
 use xen_abi::sysctl::{Physinfo, Sysctl};
-use xen_abi::zerocopy::{FromBytes, FromZeros, IntoBytes};
+use xen_abi::zerocopy::{FromZeros, IntoBytes};
 use xen_abi::{GuestHandle, Plain, arch_arm, arch_x86, grant_table, memory};
 
 /// Any bytes are a valid value, and the value is exactly those bytes.

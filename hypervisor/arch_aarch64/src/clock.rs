@@ -9,6 +9,7 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 /// The rate of the system counter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock {
+    hz: u64,
     ns_per_tick: u64,
     ticks_per_ns: u64,
 }
@@ -19,23 +20,30 @@ impl Clock {
         if !(1_000_000..=7_000_000_000).contains(&hz) {
             return None;
         }
+        let rate = hz;
         let hz = u128::from(hz);
         Some(Self {
+            hz: rate,
             ns_per_tick: u64::try_from((NS_PER_SECOND << NS_SHIFT) / hz).ok()?,
             ticks_per_ns: u64::try_from((hz << TICK_SHIFT) / NS_PER_SECOND).ok()?,
         })
     }
 
+    /// Ticks per second.
+    pub fn hz(self) -> u64 {
+        self.hz
+    }
+
     /// Nanoseconds in `ticks`, rounded down.
     #[inline]
     pub fn ns(self, ticks: u64) -> u64 {
-        (u128::from(ticks) * u128::from(self.ns_per_tick) >> NS_SHIFT) as u64
+        ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> NS_SHIFT) as u64
     }
 
     /// The first tick by which `ns` nanoseconds have passed; the largest value if there is none.
     #[inline]
     pub fn ticks(self, ns: u64) -> u64 {
-        let ticks = (u128::from(ns) * u128::from(self.ticks_per_ns) >> TICK_SHIFT) + 1;
+        let ticks = ((u128::from(ns) * u128::from(self.ticks_per_ns)) >> TICK_SHIFT) + 1;
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 }

@@ -53,7 +53,10 @@ mod tests {
     #[test]
     fn write_to_an_unmapped_address_is_named() {
         let esr = 0x25 << 26 | 1 << 25 | 1 << 6 | 0x07;
-        assert_eq!((class_name(esr), fault_name(esr), has_address(esr)), ("data abort", "nothing mapped", true));
+        assert_eq!(
+            (class_name(esr), fault_name(esr), has_address(esr)),
+            ("data abort", "nothing mapped", true)
+        );
     }
 
     #[test]

@@ -6,8 +6,6 @@
 
 /// The address the image is linked at.
 pub const IMAGE_BASE: u64 = 0x80_0000_0000;
-/// The largest image, with its zeroed data.
-pub const IMAGE_MAX: u64 = 2 << 20;
 /// Where the boot loader's device tree is mapped while it is read.
 pub const FDT_WINDOW: u64 = IMAGE_BASE + (4 << 20);
 /// The largest device tree (boot protocol: 2 MiB), and a page for its misalignment.
@@ -19,7 +17,7 @@ pub const DEVICE_END: u64 = IMAGE_BASE + (128 << 20);
 /// The first pCPU's stack slot.
 pub const STACK_BASE: u64 = IMAGE_BASE + (256 << 20);
 /// The size of a pCPU's stack.
-pub const STACK_SIZE: u64 = 16 << 10;
+pub const STACK_SIZE: u64 = 32 << 10;
 /// A stack slot: the upper half is the stack, the lower half is never mapped.
 pub const STACK_SLOT: u64 = 2 * STACK_SIZE;
 /// Where physical address 0 is mapped.
@@ -29,7 +27,7 @@ pub const DIRECT_LIMIT: u64 = 1 << 47;
 /// The most pCPUs.
 pub const MAX_CPUS: usize = 128;
 
-const _: () = assert!(STACK_BASE % STACK_SLOT == 0);
+const _: () = assert!(STACK_BASE.is_multiple_of(STACK_SLOT));
 const _: () = assert!(DIRECT_BASE + DIRECT_LIMIT < 0xaaaa_0000_0000);
 
 /// The direct map's address of a physical address.

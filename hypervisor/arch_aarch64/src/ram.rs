@@ -52,20 +52,20 @@ pub fn without_holes<E>(
     Ok(())
 }
 
+/// The most ranges of free memory; further ones, which are the highest, are not used during boot.
+const MAX_RANGES: usize = 32;
+
 /// Memory that nobody uses yet, handed out from the top of the highest range that has enough.
 pub struct BootRam<'a> {
     free: &'a mut [Span],
     /// Where each range ended at first.
-    ends: [u64; Self::MAX],
+    ends: [u64; MAX_RANGES],
 }
 
 impl<'a> BootRam<'a> {
-    /// The most ranges; further ones, which are the highest, are not used during boot.
-    const MAX: usize = 32;
-
     /// Starts with these free ranges: in ascending order, page-aligned, not overlapping.
     pub fn new(free: &'a mut [Span]) -> Self {
-        let mut ends = [0; Self::MAX];
+        let mut ends = [0; MAX_RANGES];
         for (end, range) in ends.iter_mut().zip(free.iter()) {
             *end = range.end;
         }
@@ -77,7 +77,7 @@ impl<'a> BootRam<'a> {
     pub fn take(&mut self, len: u64, align: u64) -> Option<Span> {
         let align = align.max(1 << FRAME_SHIFT);
         let len = len.checked_next_multiple_of(align)?;
-        let range = self.free.iter_mut().take(Self::MAX).rev().find(|range| {
+        let range = self.free.iter_mut().take(MAX_RANGES).rev().find(|range| {
             let end = range.end & !(align - 1);
             end >= range.start && end - range.start >= len
         })?;

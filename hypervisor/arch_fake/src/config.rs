@@ -27,6 +27,12 @@ pub struct Config {
     /// Each word of RAM that was never written. The default is junk that is neither zero nor a
     /// sound stage-2 entry.
     pub fill: u64,
+    /// The interrupt controller's version: 2 or 3.
+    pub gic_version: u32,
+    /// The number of interrupt lines, private ones included.
+    pub gic_lines: u32,
+    /// The number of list registers.
+    pub list_registers: usize,
     /// Nanoseconds that the clock moves at each look at it.
     pub clock_step_ns: u64,
     /// What an idle pCPU does.
@@ -55,13 +61,17 @@ impl Config {
 }
 
 impl Default for Config {
-    /// Two pCPUs, 128 MiB of RAM at 1 GiB, 256 tags; of the hostile features only the TLB.
+    /// Two pCPUs, 128 MiB of RAM at 1 GiB, 256 tags, a GICv3 with 288 lines and four list registers; of
+    /// the hostile features only the TLB.
     fn default() -> Self {
         Self {
             ram: vec![(Mfn(0x40000), 0x8000)],
             cpus: 2,
             tags: 256,
             fill: 0xd5d5_d5d5_d5d5_d5d5,
+            gic_version: 3,
+            gic_lines: 288,
+            list_registers: 4,
             clock_step_ns: 0,
             idle: Idle::Return,
             va_base: 0,

@@ -1,8 +1,11 @@
 //! pCPUs: which one a thread plays, their timers and pokes, and the guest context each has loaded.
 
-use crate::config::Idle;
+use crate::arm::{NS_PER_TICK, Trap};
+use crate::config::{Config, Idle};
 use crate::event::{Fault, Op};
+use crate::irq::{MAINTENANCE, TIMER, VIRTUAL_TIMER};
 use crate::machine::{Machine, lock};
+use crate::vif::VirtualInterface;
 use arm_regs::{Context, FpRegs, GicRegs, SysRegs};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -49,19 +52,59 @@ pub struct LoadedRegs {
     pub gic: GicRegs,
 }
 
-#[derive(Default)]
+/// CNTV_CTL_EL0: the timer compares; its interrupt is masked; the condition is met (read only).
+const CNTV_ENABLE: u64 = 1 << 0;
+const CNTV_IMASK: u64 = 1 << 1;
+const CNTV_ISTATUS: u64 = 1 << 2;
+
 pub(crate) struct CpuState {
     poked: bool,
     deadline_ns: Option<u64>,
     /// The context's address in memory; 0 for none.
     context: usize,
-    regs: LoadedRegs,
+    pub(crate) regs: LoadedRegs,
+    pub(crate) vif: VirtualInterface,
+    pub(crate) trap: Trap,
+    pub(crate) guest_aborted: bool,
 }
 
-#[derive(Default)]
+impl CpuState {
+    /// CNTV_CTL_EL0 as it reads at a time.
+    fn virtual_timer(&self, now_ns: u64) -> u64 {
+        let sys = &self.regs.sys;
+        let control = sys.cntv_ctl_el0 & (CNTV_ENABLE | CNTV_IMASK);
+        let count = (now_ns / NS_PER_TICK).wrapping_sub(sys.cntvoff_el2);
+        let met = control & CNTV_ENABLE != 0 && count >= sys.cntv_cval_el0;
+        control | if met { CNTV_ISTATUS } else { 0 }
+    }
+
+    /// The private lines that timers and virtual CPU interface hold high at a time.
+    fn lines(&self, now_ns: u64) -> u32 {
+        let line = |irq: u32, high: bool| u32::from(high) << irq;
+        line(TIMER, self.deadline_ns.is_some_and(|t| t <= now_ns))
+            | line(VIRTUAL_TIMER, self.virtual_timer(now_ns) == CNTV_ENABLE | CNTV_ISTATUS)
+            | line(MAINTENANCE, self.vif.wants_maintenance())
+    }
+}
+
 pub(crate) struct Cpu {
     state: Mutex<CpuState>,
     wake: Condvar,
+}
+
+impl Cpu {
+    pub(crate) fn new(config: &Config) -> Self {
+        let state = CpuState {
+            poked: false,
+            deadline_ns: None,
+            context: 0,
+            regs: LoadedRegs::default(),
+            vif: VirtualInterface::new(config.gic_version, config.list_registers),
+            trap: Trap::default(),
+            guest_aborted: false,
+        };
+        Self { state: Mutex::new(state), wake: Condvar::new() }
+    }
 }
 
 /// Returns the thread to a pCPU when dropped.
@@ -106,6 +149,17 @@ impl Machine {
 
     fn this(&self) -> &Cpu {
         &self.cpus[current(self.id).index()]
+    }
+
+    /// Looks at, or changes, a pCPU's state. Panics when there is no such pCPU.
+    pub(crate) fn with_cpu<T>(&self, cpu: PcpuId, f: impl FnOnce(&mut CpuState) -> T) -> T {
+        f(&mut lock(&self.cpus[cpu.index()].state))
+    }
+
+    /// The private lines of a pCPU that something inside the CPU holds high.
+    pub(crate) fn private_lines(&self, cpu: PcpuId) -> u32 {
+        let now = self.clock.load(Ordering::SeqCst);
+        self.with_cpu(cpu, |state| state.lines(now))
     }
 
     /// Whether the pCPU was poked since the last call.
@@ -167,7 +221,7 @@ impl Machine {
         let cpu = self.this();
         let pending = |state: &CpuState| {
             let now = self.clock.load(Ordering::SeqCst);
-            state.poked || state.deadline_ns.is_some_and(|t| t <= now) || self.irq_pending(me)
+            state.poked || self.irq_pending(me, state.lines(now))
         };
         let state = lock(&cpu.state);
         if pending(&state) {
@@ -203,6 +257,10 @@ impl Machine {
         state.context = 0;
         let LoadedRegs { sys, fp, gic } = state.regs.clone();
         (context.sys, context.fp, context.gic) = (sys, fp, gic);
+        // The guest's timer and virtual CPU interface are off until a guest is loaded.
+        context.sys.cntv_ctl_el0 = state.virtual_timer(self.clock.load(Ordering::SeqCst));
+        state.regs.sys.cntv_ctl_el0 = 0;
+        state.vif.hcr = 0;
     }
 
     pub(crate) fn load_impl(&self, context: &Context) {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 
 /// An operation of the core on the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "variants and fields are named after the operations of `MachineOps`")]
+#[allow(missing_docs, reason = "variants and fields are named after the operations of `MachineOps` and `ArmOps`")]
 pub enum Op {
     CleanFrames { mfn: Mfn, count: u64 },
     PublishTables,
@@ -23,6 +23,7 @@ pub enum Op {
     IrqConfigure { irq: u32, config: IrqConfig },
     IrqRoute { irq: u32, cpu: PcpuId },
     IrqDeactivate { irq: u32 },
+    SetActive { irq: u32, active: bool },
     PowerOff,
     Reboot,
 }
@@ -125,6 +126,16 @@ pub enum Fault {
     NoSuchCpu {
         /// Its number.
         cpu: PcpuId,
+    },
+    /// A line was named that the interrupt controller does not have.
+    NoSuchIrq {
+        /// Its number.
+        irq: u32,
+    },
+    /// A list register was named that does not exist.
+    NoSuchListRegister {
+        /// Its number.
+        n: usize,
     },
     /// An interrupt was deactivated that was not active.
     IrqNotActive {

@@ -12,6 +12,7 @@
 //! the core built.
 #![forbid(unsafe_code)]
 
+mod arm;
 mod cache;
 mod config;
 mod cpu;
@@ -26,8 +27,10 @@ mod stage2;
 #[cfg(test)]
 mod testing;
 mod tlb;
+mod vif;
 mod watch;
 
+pub use arm::Trap;
 pub use config::{Config, Idle};
 pub use cpu::LoadedRegs;
 pub use event::{Event, Fault, MachineEnd, Op, catch_end};

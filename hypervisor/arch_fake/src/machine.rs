@@ -1,12 +1,13 @@
 //! The machine and its contract with the core.
 
+use crate::arm::CORTEX_A57;
 use crate::cache::Caches;
 use crate::config::{Config, Idle};
 use crate::cpu::{Cpu, current, new_id, set_current};
 use crate::event::{Event, Fault, MachineEnd, Op, panic_with};
 use crate::frame::Frame;
 use crate::guest::TranslateRules;
-use crate::irq::IrqLine;
+use crate::irq::Lines;
 use crate::ram::{PRIVATE, Ram, TABLE};
 use crate::stage2::FakeStage2;
 use crate::tlb::{Env, Tlb, TlbEntry};
@@ -14,7 +15,7 @@ use crate::watch::Watches;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hal::{Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Distinct faults that are kept; a broken core can make endless ones.
@@ -60,7 +61,11 @@ pub struct Machine {
     pub(crate) faults: Faults,
     pub(crate) clock: AtomicU64,
     pub(crate) idle: Idle,
-    pub(crate) irqs: Mutex<BTreeMap<u32, IrqLine>>,
+    pub(crate) irqs: Mutex<Lines>,
+    pub(crate) gic_version: u32,
+    pub(crate) gic_lines: u32,
+    pub(crate) id_registers: Mutex<BTreeMap<[u8; 5], u64>>,
+    pub(crate) console_input: Mutex<VecDeque<u8>>,
     pub(crate) tlb: Mutex<Tlb>,
     pub(crate) caches: Caches,
     pub(crate) watches: Mutex<Watches>,
@@ -80,15 +85,21 @@ impl Machine {
     /// Makes a machine. Panics when the configuration makes no sense.
     pub fn new(config: Config) -> Self {
         assert!(config.cpus > 0, "a machine needs a pCPU");
+        assert!([2, 3].contains(&config.gic_version), "a GIC has version 2 or 3");
+        assert!((1..=16).contains(&config.list_registers), "a GIC has 1 to 16 list registers");
         assert!(config.tags > 0 && config.tags <= 1 << 16, "tags have 16 bits");
         Self {
             id: new_id(),
             ram: Ram::new(&config.ram, config.fill),
-            cpus: (0..config.cpus).map(|_| Cpu::default()).collect(),
+            cpus: (0..config.cpus).map(|_| Cpu::new(&config)).collect(),
             faults: Faults { list: Mutex::new(Vec::new()), panic: config.panic_on_fault },
             clock: AtomicU64::new(0),
             idle: config.idle,
-            irqs: Mutex::new(BTreeMap::new()),
+            irqs: Mutex::new(Lines::new()),
+            gic_version: config.gic_version,
+            gic_lines: config.gic_lines,
+            id_registers: Mutex::new(CORTEX_A57.iter().copied().collect()),
+            console_input: Mutex::new(VecDeque::new()),
             tlb: Mutex::new(Tlb::new(config.cpus as usize)),
             caches: Caches::new(config.caches),
             watches: Mutex::new(Watches::default()),

@@ -336,9 +336,6 @@ impl Tlb {
             return;
         }
         self.tables.insert(table, uses.clone());
-        if old == new {
-            return;
-        }
         if env.delay {
             self.held.entry(word).or_insert(Held { old, cpu }).cpu = cpu;
         }

@@ -1,17 +1,18 @@
 //! What can be wrong with boot data, in words for the person at the console.
 use core::fmt;
 
-use crate::fdt::FdtError;
+use crate::fdt::{FdtError, NodeId, Tree};
 use crate::range::{OutOfMemory, Range};
-use crate::text::NodePath;
+use crate::text::Text;
 
 /// Something wrong with the boot data: the problem and the node that has it.
 ///
 /// As an `Err` it ends the boot; handed to a `warn` callback it is worth a line on the console.
+/// [`Tree::explain`] puts it into words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// The node, or empty when no single node is to blame.
-    pub at: NodePath,
+    /// The node in the host's tree; `None` when no single node is to blame.
+    pub node: Option<NodeId>,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -19,10 +20,7 @@ pub struct Fault {
 impl Fault {
     /// A problem that belongs to no single node.
     pub fn general(problem: Problem) -> Self {
-        Self {
-            at: NodePath::new(),
-            problem,
-        }
+        Self { node: None, problem }
     }
 }
 
@@ -82,9 +80,9 @@ pub enum Problem {
         /// Name of the property.
         property: &'static str,
         /// Its length in bytes.
-        len: usize,
+        len: u32,
         /// The length, or its divisor, in bytes.
-        unit: usize,
+        unit: u32,
     },
     /// A property should be text (UTF-8, ending in a NUL) and is not.
     NotText(&'static str),
@@ -93,9 +91,9 @@ pub enum Problem {
         /// Name of the property.
         property: &'static str,
         /// Its length in bytes.
-        len: usize,
+        len: u32,
         /// The most that is accepted.
-        max: usize,
+        max: u32,
     },
     /// `#address-cells` or `#size-cells` has a value that addresses here cannot have.
     BadCells {
@@ -121,12 +119,12 @@ pub enum Problem {
     BadInterrupt,
     /// A private peripheral interrupt is needed and this is not one (or is missing).
     NoPpi(&'static str),
-    /// More of something than the hypervisor keeps track of; the rest is left out.
+    /// More of something than the hypervisor keeps track of. As a warning: the rest is left out.
     TooMany {
         /// What there is too much of.
         what: &'static str,
         /// The most that is accepted.
-        max: usize,
+        max: u32,
     },
     /// No RAM in the whole tree.
     NoMemory,
@@ -193,7 +191,7 @@ pub enum Problem {
     /// The tree made for dom0 is larger than a kernel accepts.
     TreeTooLarge {
         /// The most bytes that are accepted.
-        max: usize,
+        max: u32,
     },
 }
 
@@ -215,27 +213,34 @@ impl From<FdtError> for Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl Tree<'_> {
+    /// The fault in words: which node, what is wrong, what to do. `self` is the tree it is of.
+    pub fn explain(&self, fault: &Fault) -> Explained {
+        Explained { path: fault.node.map(|node| self.path(node)), problem: fault.problem }
+    }
+}
+
+/// A fault in words, by its `Display`.
+pub struct Explained {
+    path: Option<Text>,
+    problem: Problem,
+}
+
+impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.at.as_str().is_empty() {
-            write!(f, "device tree node {}: ", self.at)?;
+        if let Some(path) = self.path {
+            write!(f, "device tree node {path}: ")?;
         }
         self.problem.fmt(f)
     }
 }
-
-impl core::error::Error for Fault {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match *self {
             Self::Fdt(e) => return e.fmt(f),
             Self::Missing(p) => return write!(f, "property {p} is missing; correct the device tree"),
-            Self::BadLength {
-                property,
-                len,
-                unit,
-            } => {
+            Self::BadLength { property, len, unit } => {
                 return write!(
                     f,
                     "property {property} has {len} bytes, which is no multiple of {unit}; \
@@ -272,14 +277,9 @@ impl fmt::Display for Problem {
                 return write!(f, "no private interrupt (PPI) given for {what}; correct the device tree");
             }
             Self::TooMany { what, max } => {
-                return write!(f, "more than {max} {what}; the rest is left out");
+                return write!(f, "more than {max} {what}, which is not supported");
             }
-            Self::Overlap {
-                a,
-                a_range,
-                b,
-                b_range,
-            } => {
+            Self::Overlap { a, a_range, b, b_range } => {
                 return write!(
                     f,
                     "{} at {a_range} overlaps {} at {b_range}; load them elsewhere",
@@ -310,19 +310,13 @@ impl fmt::Display for Problem {
                 return write!(f, "{what} not usable; dom0 gets the node without");
             }
             Self::TooManyVcpus { vcpus, room } => {
-                return write!(
-                    f,
-                    "dom0 has {vcpus} vCPUs, this GIC room for {room}; lower dom0_max_vcpus"
-                );
+                return write!(f, "dom0 has {vcpus} vCPUs, this GIC room for {room}; lower dom0_max_vcpus");
             }
             Self::NoHole(size) => {
                 return write!(f, "no {size:#x} bytes of unused addresses found for dom0");
             }
             Self::DoesNotFitCells(range) => {
-                return write!(
-                    f,
-                    "{range} does not fit #address-cells and #size-cells of the root node"
-                );
+                return write!(f, "{range} does not fit #address-cells and #size-cells of the root node");
             }
             Self::TreeTooLarge { max } => {
                 return write!(f, "dom0's device tree is larger than {max} bytes");
@@ -344,9 +338,7 @@ impl fmt::Display for Problem {
             Self::Dom0less => "domains in the device tree are not started; create them from dom0",
             Self::UnusedModule => "boot module of an unused kind; left out",
             Self::NoCpus => "no usable CPU node; correct the device tree",
-            Self::UnknownEnableMethod => {
-                "enable-method is neither psci nor spin-table; this CPU stays off"
-            }
+            Self::UnknownEnableMethod => "enable-method is neither psci nor spin-table; this CPU stays off",
             Self::NoPsci => "CPUs are started by PSCI, but no PSCI node exists; one CPU is used",
             Self::NoGic => {
                 "no GICv2 or GICv3 found (compatible arm,gic-400, arm,cortex-a15-gic, \
@@ -372,21 +364,23 @@ mod tests {
 
     #[test]
     fn message_names_the_node_the_problem_and_the_cure() {
-        let mut at = NodePath::new();
-        at.push_str("/memory@40000000");
+        let tree = Tree::parse(crate::testing::VIRT_GIC3).unwrap();
         let fault = Fault {
-            at,
-            problem: Problem::BadLength {
-                property: "reg",
-                len: 12,
-                unit: 16,
-            },
+            node: tree.find("/memory@40000000"),
+            problem: Problem::BadLength { property: "reg", len: 12, unit: 16 },
         };
         assert_eq!(
-            std::format!("{fault}"),
+            tree.explain(&fault).to_string(),
             "device tree node /memory@40000000: property reg has 12 bytes, which is no multiple \
              of 16; correct it, or #address-cells and #size-cells of the parent"
         );
+        let fault = Fault::general(Problem::NoMemory);
+        assert!(tree.explain(&fault).to_string().starts_with("no RAM: "));
+    }
+
+    #[test]
+    fn faults_are_small() {
+        assert!(size_of::<Fault>() <= 48);
     }
 
     #[test]
@@ -398,7 +392,7 @@ mod tests {
             b_range: Range::new(0x4000_0800, 0x1000).unwrap(),
         };
         assert_eq!(
-            std::format!("{}", Fault::general(problem)),
+            problem.to_string(),
             "dom0's kernel at 0x40000000-0x40000fff overlaps the hypervisor at \
              0x40000800-0x400017ff; load them elsewhere"
         );

@@ -40,10 +40,11 @@ pub mod kernel;
 
 mod fault;
 mod range;
-mod text;
+mod sort;
 #[cfg(test)]
 mod testing;
+mod text;
 
-pub use fault::{Fault, Item, Problem};
+pub use fault::{Explained, Fault, Item, Problem};
 pub use range::{OutOfMemory, PAGE_SIZE, Range, RangeSet};
-pub use text::{NodePath, Text};
+pub use text::Text;

@@ -2,12 +2,21 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::sort::sort;
+
 /// Bytes in a page: the 4 KiB granule that the hypervisor and its guests share.
 pub const PAGE_SIZE: u64 = 4096;
 
 /// The heap is exhausted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
+
+/// Appends `item`, if there is memory for it.
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), OutOfMemory> {
+    list.try_reserve(1).map_err(|_| OutOfMemory)?;
+    list.push(item);
+    Ok(())
+}
 
 /// Addresses from `start` up to, not including, `end`. Always `start <= end`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -27,11 +36,7 @@ impl Range {
 
     /// From `start` up to `end`; `None` when `end` comes first.
     pub const fn from_bounds(start: u64, end: u64) -> Option<Self> {
-        if start <= end {
-            Some(Self { start, end })
-        } else {
-            None
-        }
+        if start <= end { Some(Self { start, end }) } else { None }
     }
 
     /// The first address.
@@ -120,11 +125,10 @@ impl RangeSet {
 
     /// Adds a range; empty ones are dropped.
     pub fn push(&mut self, range: Range) -> Result<(), OutOfMemory> {
-        if !range.is_empty() {
-            self.ranges.try_reserve(1).map_err(|_| OutOfMemory)?;
-            self.ranges.push(range);
+        if range.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        push(&mut self.ranges, range)
     }
 
     /// Adds all of `ranges`.
@@ -134,7 +138,7 @@ impl RangeSet {
 
     /// Sorts by address and merges what overlaps or touches.
     pub fn normalise(&mut self) {
-        self.ranges.sort_unstable();
+        sort(&mut self.ranges);
         self.ranges.dedup_by(|next, last| {
             let joins = next.start <= last.end;
             if joins {
@@ -173,10 +177,7 @@ impl RangeSet {
     /// Whether one member holds all of `range`; normalised.
     pub fn contains(&self, range: &Range) -> bool {
         let after = self.ranges.partition_point(|r| r.start <= range.start);
-        after
-            .checked_sub(1)
-            .and_then(|i| self.ranges.get(i))
-            .is_some_and(|r| r.contains(range))
+        after.checked_sub(1).and_then(|i| self.ranges.get(i)).is_some_and(|r| r.contains(range))
     }
 
     /// The members, in the order of their addresses when normalised.

@@ -29,11 +29,7 @@ pub fn range(start: u64, size: u64) -> Range {
 
 /// An image and a tree at places that suit all trees above.
 pub fn host_input() -> HostInput<'static> {
-    HostInput {
-        image: range(0x4020_0000, 0x8_0000),
-        fdt: range(0x4f00_0000, 0x10_0000),
-        read_u32: &|_| None,
-    }
+    HostInput { image: range(0x4020_0000, 0x8_0000), fdt: range(0x4f00_0000, 0x10_0000), read_u32: &|_| None }
 }
 
 /// A tree to be changed with an editor of its own making.
@@ -68,8 +64,7 @@ impl Edit {
     }
 
     pub fn add_node(mut self, parent: &str, name: &str) -> Self {
-        self.node(parent)
-            .add_child(DeviceTreeNode::new(name).unwrap());
+        self.node(parent).add_child(DeviceTreeNode::new(name).unwrap());
         self
     }
 
@@ -79,9 +74,7 @@ impl Edit {
     }
 
     pub fn reserve(mut self, start: u64, size: u64) -> Self {
-        self.0
-            .memory_reservations
-            .push(dtoolkit::memreserve::MemoryReservation::new(start, size));
+        self.0.memory_reservations.push(dtoolkit::memreserve::MemoryReservation::new(start, size));
         self
     }
 
@@ -116,13 +109,12 @@ pub fn zboot_header(compression: &str, offset: u32, size: u32) -> Vec<u8> {
 /// A gzip stream with the given header flags, `more` being what they announce.
 pub fn gzip(data: &[u8], flags: u8, more: &[u8]) -> Vec<u8> {
     let crc = !data.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            if sum & 1 == 1 {
-                sum >> 1 ^ 0xedb8_8320
-            } else {
-                sum >> 1
-            }
-        })
+        (0..8).fold(
+            sum ^ u32::from(*byte),
+            |sum, _| {
+                if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 }
+            },
+        )
     });
     [
         &[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3][..],

@@ -6,6 +6,10 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod ops;
+
+pub use ops::{ArmOps, PrivateIrqs};
+
 /// The register in which a hypercall's number travels (arch-arm.h: x16).
 const HYPERCALL_REG: usize = 16;
 /// PSTATE.M[3:2]: the exception level the guest ran at.

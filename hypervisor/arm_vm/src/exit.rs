@@ -290,7 +290,12 @@ pub fn decode(esr: u64, far: u64, hpfar: u64) -> Exit {
         0x20 => {
             let fault = fault(esr);
             let s1ptw = esr & S1PTW != 0;
-            Exit::InstrAbort(InstrAbort { va: far, gpa: faulting_gpa(fault, s1ptw, far, hpfar), s1ptw, fault })
+            Exit::InstrAbort(InstrAbort {
+                va: far,
+                gpa: faulting_gpa(fault, s1ptw, far, hpfar),
+                s1ptw,
+                fault,
+            })
         }
         0x17 => Exit::Smc { imm: esr as u16 },
         0x03 | 0x04 => Exit::Cp15,
@@ -318,7 +323,7 @@ fn data_abort(esr: u64, far: u64, hpfar: u64) -> DataAbort {
     const WNR: u64 = 1 << 6;
     let fault = fault(esr);
     let s1ptw = esr & S1PTW != 0;
-    let access = (esr & (ISV | S1PTW) == ISV).then(|| MmioAccess {
+    let access = (esr & (ISV | S1PTW) == ISV).then_some(MmioAccess {
         size: match (esr >> 22) & 3 {
             0 => AccessSize::Byte,
             1 => AccessSize::Half,
@@ -410,7 +415,9 @@ mod tests {
     fn mmio_store_gives_address_width_and_register() {
         // STRH w3, translation fault at level 2.
         let iss = (1 << 24) | (1 << 22) | (3 << 16) | (1 << 6) | 0x06;
-        let Exit::DataAbort(abort) = decode(esr(0x24, iss), 0xffff_0000_1234_5678, 0x8_0120) else { panic!() };
+        let Exit::DataAbort(abort) = decode(esr(0x24, iss), 0xffff_0000_1234_5678, 0x8_0120) else {
+            panic!()
+        };
         assert_eq!(abort.gpa, Some(0x801_2678));
         assert!(abort.write && !abort.s1ptw && !abort.cache_op);
         assert_eq!(abort.fault, Fault { kind: FaultKind::Translation, level: 2 });

@@ -197,7 +197,11 @@ mod tests {
         at = origin(0x10 | (1 << 21));
         assert_eq!(undefined(&at, true).spsr, 0x3c5 | (1 << 24), "DIT moves between the formats");
         at = origin(5 | (1 << 21) | (1 << 20) | (1 << 10));
-        assert_eq!(undefined(&at, true).spsr, 0x3c5, "single step, illegal state and branch type are cleared");
+        assert_eq!(
+            undefined(&at, true).spsr,
+            0x3c5,
+            "single step, illegal state and branch type are cleared"
+        );
     }
 
     #[test]

@@ -166,7 +166,11 @@ mod tests {
         assert_eq!(regs.plan(6000, 5000), Plan::Fire);
         assert_eq!(TimerRegs::new(ctl::ENABLE | ctl::IMASK, 1000).plan(9000, 5000), Plan::Idle);
         assert_eq!(TimerRegs::new(0, 1000).plan(9000, 5000), Plan::Idle);
-        assert_eq!(TimerRegs::new(ctl::ENABLE, u64::MAX).plan(9000, 5000), Plan::Idle, "beyond the end of time");
+        assert_eq!(
+            TimerRegs::new(ctl::ENABLE, u64::MAX).plan(9000, 5000),
+            Plan::Idle,
+            "beyond the end of time"
+        );
     }
 
     #[test]
@@ -180,7 +184,10 @@ mod tests {
     fn physical_timer_raises_and_lowers_its_line() {
         let mut timer = PhysTimer::new();
         assert_eq!(timer.write(TimerReg::Cval, 100, 10), TimerUpdate { level: false, deadline: None });
-        assert_eq!(timer.write(TimerReg::Ctl, ctl::ENABLE, 10), TimerUpdate { level: false, deadline: Some(100) });
+        assert_eq!(
+            timer.write(TimerReg::Ctl, ctl::ENABLE, 10),
+            TimerUpdate { level: false, deadline: Some(100) }
+        );
         assert_eq!(timer.read(TimerReg::Ctl, 99), ctl::ENABLE);
         assert_eq!(timer.read(TimerReg::Ctl, 100), ctl::ENABLE | ctl::ISTATUS);
         assert_eq!(timer.update(100), TimerUpdate { level: true, deadline: None });

@@ -110,7 +110,8 @@ fn page_returns_with_its_last_piece() {
     let pages = HostPages::leak(100);
     heap.set_source(pages);
     let capacity = size_class::capacity(3);
-    let mut pieces: Vec<_> = (0..2 * capacity).map(|i| get(&heap, layout(64, 64), i as u8).unwrap()).collect();
+    let mut pieces: Vec<_> =
+        (0..2 * capacity).map(|i| get(&heap, layout(64, 64), i as u8).unwrap()).collect();
     assert_eq!(pages.pages_out(), 2);
     for piece in pieces.drain(..capacity) {
         put(&heap, &piece);
@@ -144,7 +145,9 @@ fn pieces_from_four_threads_stay_apart() {
             scope.spawn(move || {
                 let mut held = Vec::new();
                 for i in 0..700usize {
-                    held.push(get(heap, layout(16 + i * 37 % 3000, 16), thread * 64 + (i % 64) as u8).unwrap());
+                    held.push(
+                        get(heap, layout(16 + i * 37 % 3000, 16), thread * 64 + (i % 64) as u8).unwrap(),
+                    );
                     if i % 3 == 0 {
                         put(heap, &held.swap_remove(i * 7 % held.len()));
                     }

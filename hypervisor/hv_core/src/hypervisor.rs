@@ -21,7 +21,7 @@ use xen_abi::Errno;
 /// Everything the hypervisor has.
 pub struct Hypervisor {
     /// The machine.
-    pub machine: Machine,
+    pub machine: &'static Machine,
     /// Who owns which frame.
     pub frames: Frames,
     /// The domains.
@@ -51,7 +51,7 @@ pub struct Hypervisor {
 /// What a [`Hypervisor`] is made of that the machine's boot code knows.
 pub struct Parts {
     /// The machine.
-    pub machine: Machine,
+    pub machine: &'static Machine,
     /// Who owns which frame.
     pub frames: Frames,
     /// The scheduler.

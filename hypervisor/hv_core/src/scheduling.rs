@@ -230,9 +230,9 @@ impl Hypervisor {
         current.vcpu.set_pcpu(Some(local.id));
         {
             let mut context = current.vcpu.context.lock();
+            self.machine.load(&context);
             self.machine.set_stage2(current.domain.root);
             current.domain.guest.switching_in(self, &current.vcpu, &mut context);
-            self.machine.load(&context);
             regs.clone_from(context.regs());
         }
         current.vcpu.runstate.change(self, RUNSTATE_running, now);

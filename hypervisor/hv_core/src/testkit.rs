@@ -48,8 +48,8 @@ impl GuestKind for TestGuest {
         }
         level
     }
-    fn has_interrupt(&self, vcpu: usize) -> bool {
-        self.upcalls.load(Ordering::SeqCst) >> vcpu & 1 != 0
+    fn has_interrupt(&self, _: &Hypervisor, _: &Domain, vcpu: &Vcpu) -> bool {
+        self.upcalls.load(Ordering::SeqCst) >> vcpu.id & 1 != 0
     }
     fn reset_context(&self, _: usize, context: &mut Context) {
         *context = Context::default();
@@ -72,10 +72,11 @@ impl GuestKind for TestGuest {
     }
     fn switched_out(&self, _: &Hypervisor, _: &Vcpu, _: &mut Context) {}
     fn switching_in(&self, _: &Hypervisor, _: &Vcpu, _: &mut Context) {}
+    fn before_entry(&self, _: &Hypervisor, _: &Domain, _: &Vcpu) {}
     fn timer_expired(&self, _: &Hypervisor, _: &Vcpu) -> bool {
         true
     }
-    fn vcpu_reset(&self, _: usize) {}
+    fn vcpu_reset(&self, _: &Hypervisor, _: &Domain, _: usize) {}
     fn release(&self, _: &Hypervisor) {}
     fn dump(&self, _: usize, _: &mut dyn fmt::Write) -> fmt::Result {
         Ok(())
@@ -88,6 +89,12 @@ impl Platform for TestPlatform {
     fn new_guest(&self, _: &Hypervisor, _: &DomainConfig, _: &[u8]) -> Result<Box<dyn GuestKind>, Errno> {
         Ok(Box::new(TestGuest::default()))
     }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn finish_guest(&self, _: &Hypervisor, _: &Domain) -> Result<(), Errno> {
+        Ok(())
+    }
     fn check_create_flags(&self, flags: u32) -> Result<(), Errno> {
         if flags == 3 { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -97,7 +104,7 @@ impl Platform for TestPlatform {
     fn guest_types(&self) -> &'static str {
         "xen-3.0-test "
     }
-    fn cpu_khz(&self) -> u32 {
+    fn cpu_khz(&self, _: &Hypervisor) -> u32 {
         1000
     }
     fn topology(&self, pcpu: usize) -> (u32, u32) {
@@ -137,8 +144,9 @@ impl World {
     }
 
     fn with(config: arch_fake::Config) -> Self {
-        let machine = Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config });
-        let frames = Frames::new(RAM, FRAMES as usize, &[(RAM, FRAMES)], FRAMES).unwrap();
+        let machine: &'static Machine = Box::leak(Box::new(Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
+        let records = (0..FRAMES).map(|_| AtomicU64::new(0)).collect::<alloc::vec::Vec<_>>().leak();
+        let frames = Frames::new(RAM, records, &[(RAM, FRAMES)], FRAMES).unwrap();
         let hv = Hypervisor::new(Parts {
             machine,
             frames,

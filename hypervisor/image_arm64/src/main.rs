@@ -2,6 +2,9 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(all(target_os = "none", target_arch = "aarch64"))]
+extern crate alloc;
+
+#[cfg(all(target_os = "none", target_arch = "aarch64"))]
 mod bare;
 
 #[cfg(not(target_os = "none"))]

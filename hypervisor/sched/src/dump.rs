@@ -35,7 +35,9 @@ impl Pool {
         write!(out, "  waiting:")?;
         let mut i = queue.head;
         while let Some(unit) = self.t.units.get(i) {
-            write!(out, " d{}v{}", unit.key.domid, unit.key.vcpu)?;
+            if let Some((_, key)) = unit.name {
+                write!(out, " d{}v{}", key.domid, key.vcpu)?;
+            }
             i = unit.next;
         }
         writeln!(out)?;
@@ -52,7 +54,8 @@ impl Pool {
             writeln!(out)?;
         }
         for (_, unit) in self.t.units.iter() {
-            let (key, hard, soft) = (unit.key, unit.hard_asked, unit.soft_asked);
+            let Some((_, key)) = unit.name else { continue };
+            let (hard, soft) = (unit.hard_asked, unit.soft_asked);
             write!(out, "  d{}v{}: {:?} cpu {}", key.domid, key.vcpu, unit.place, unit.cpu)?;
             if !unit.has(RUNNABLE) {
                 write!(out, " not runnable")?;

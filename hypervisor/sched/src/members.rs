@@ -46,7 +46,7 @@ impl Pool {
             return Err(Error::Exists);
         }
         let unit = self.new_unit(key, dom, hard, soft)?;
-        self.t.add_unit(unit)
+        self.t.add_unit(key, unit)
     }
 
     fn new_unit(&self, key: UnitKey, dom: u16, hard: CpuMask, soft: CpuMask) -> Result<Unit, Error> {
@@ -55,7 +55,7 @@ impl Pool {
         // Spread the first placement over the pCPUs by vCPU number.
         let start = usize::from(key.vcpu).checked_rem(allowed.count() as usize).unwrap_or(0);
         let cpu = allowed.iter().nth(start).ok_or(Error::Invalid)?;
-        let mut unit = Unit::new(key, dom, cpu);
+        let mut unit = Unit::new(dom, cpu);
         unit.hard_asked = hard;
         unit.soft_asked = soft;
         unit.refresh_affinity(self.t.cpus);
@@ -171,11 +171,11 @@ impl Pool {
         let mut kick = MoveKicks { left: CpuMask::EMPTY, joined: CpuMask::EMPTY };
         for i in 0..self.t.units.bound() {
             let Some(unit) = self.t.units.get(i).filter(|unit| unit.dom == dom) else { continue };
-            let (Some(id), key) = (unit.id, unit.key) else { continue };
+            let Some((id, key)) = unit.name else { continue };
             let (runnable, runtime) = (unit.has(RUNNABLE), unit.runtime);
             let mut unit = to.new_unit(key, new_dom, CpuMask::ALL, CpuMask::ALL)?;
             unit.runtime = runtime;
-            let new_id = to.t.add_unit(unit)?;
+            let new_id = to.t.add_unit(key, unit)?;
             // No pCPU holds it, so it is gone at once.
             if let Removal::Done(freed) = self.remove_unit(id)? {
                 kick.left = kick.left.or(freed.into());
@@ -203,3 +203,6 @@ fn refresh_affinities(t: &mut Tables) -> u32 {
     }
     broken
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,7 +137,7 @@ impl Null {
         let mut kick = CpuMask::EMPTY;
         for i in 0..t.units.bound() {
             let Some(unit) = t.units.get(i) else { break };
-            if unit.id.is_none() {
+            if unit.name.is_none() {
                 continue;
             }
             let misplaced = unit.home.is_some_and(|home| !unit.hard.contains(home));
@@ -178,3 +178,6 @@ impl Null {
         kick
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,23 @@ impl Pool {
         if u.place != Place::Off {
             return None;
         }
-        let i = unit.index();
+        self.ready(unit.index(), now)
+    }
+
+    /// A unit that is off every pCPU and in no list became runnable.
+    #[inline]
+    fn ready(&mut self, i: u16, now: u64) -> Option<CpuId> {
+        if let Policy::Credit2(credit2) = &mut self.policy
+            && let Some(cpu) = credit2.ready_at_last(&mut self.t, i)
+        {
+            return Some(cpu);
+        }
+        self.ready_among_others(i, now)
+    }
+
+    // Not inlined, so that the common path above stays short.
+    #[inline(never)]
+    fn ready_among_others(&mut self, i: u16, now: u64) -> Option<CpuId> {
         match &mut self.policy {
             Policy::Credit2(credit2) => credit2.ready(&mut self.t, i, now),
             Policy::Null(null) => null.ready(&mut self.t, i),
@@ -141,6 +157,16 @@ impl Pool {
     /// old context and then calls [`Pool::switched_out`]; until then the answer stays the same.
     #[inline]
     pub fn schedule(&mut self, cpu: CpuId, now: u64) -> Decision {
+        if let Policy::Credit2(credit2) = &mut self.policy
+            && let Some(decision) = credit2.schedule_simply(&mut self.t, cpu, now)
+        {
+            return decision;
+        }
+        self.schedule_among_others(cpu, now)
+    }
+
+    #[inline(never)]
+    fn schedule_among_others(&mut self, cpu: CpuId, now: u64) -> Decision {
         match &mut self.policy {
             Policy::Credit2(credit2) => credit2.schedule(&mut self.t, cpu, now),
             Policy::Null(null) => null.schedule(&mut self.t, cpu, now),
@@ -154,10 +180,7 @@ impl Pool {
         let (unit, again) = self.t.switched_out(cpu);
         let mut kick = CpuMask::EMPTY;
         if let Some(i) = unit {
-            kick = match &mut self.policy {
-                Policy::Credit2(credit2) => credit2.ready(&mut self.t, i, now).into(),
-                Policy::Null(null) => null.ready(&mut self.t, i).into(),
-            };
+            kick = self.ready_among_others(i, now).into();
         }
         if again {
             kick.insert(cpu);
@@ -274,7 +297,7 @@ impl Pool {
         let charged = self.t.state(u.cpu).map_or(now, |state| state.charged);
         let turn = if u.place == Place::Running { now.saturating_sub(charged) } else { 0 };
         Some(UnitInfo {
-            key: u.key,
+            key: u.name?.1,
             state,
             runnable,
             runtime_ns: u.runtime.saturating_add(turn),
@@ -293,6 +316,10 @@ impl Pool {
     /// The unit of a vCPU, by search.
     #[must_use]
     pub fn find_unit(&self, key: UnitKey) -> Option<UnitId> {
-        self.t.units.iter().find(|(_, unit)| unit.key == key).and_then(|(_, unit)| unit.id)
+        let mut names = self.t.units.iter().filter_map(|(_, unit)| unit.name);
+        names.find(|(_, own)| *own == key).map(|(id, _)| id)
     }
 }
+
+#[cfg(test)]
+mod tests;

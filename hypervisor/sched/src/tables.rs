@@ -6,8 +6,13 @@ use crate::list::{List, NIL};
 use crate::unit::{Arena, CAPPED, DOOMED, Place, RUNNABLE, Unit};
 use crate::{CpuId, CpuInfo, CpuMask, Decision, DomainParams, Error, UnitId, UnitKey};
 
-/// A pCPU of the pool, or one that was and may be again.
+/// Credit2: `CpuState::limit` where nobody waits: the credit that a unit starts with, so that it
+/// gets no deeper into debt than one reset makes good. 10 ms.
+pub(crate) const LIMIT_ALONE: u32 = 10_000_000;
+
+/// A pCPU of the pool, or one that was and may be again. Its size makes finding it a shift.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 pub(crate) struct CpuState {
     /// The unit it runs.
     pub curr: u16,
@@ -21,8 +26,9 @@ pub(crate) struct CpuState {
     pub again: bool,
     /// It left the pool while it held a unit's context, and nobody has heard yet that it is done.
     pub departing: bool,
-    /// Credit2: no other unit waited for this pCPU when it last decided.
-    pub alone: bool,
+    /// Credit2: how deep `curr` may get into debt, virtual ns. Lower when no other unit waited
+    /// for this pCPU at its last decision.
+    pub limit: u32,
     /// Credit2: when it must decide again; `u64::MAX` means when kicked.
     pub deadline: u64,
     /// When `curr` was switched in.
@@ -42,7 +48,7 @@ impl CpuState {
             kicked: false,
             again: false,
             departing: false,
-            alone: true,
+            limit: LIMIT_ALONE,
             deadline: u64::MAX,
             started: now,
             charged: now,
@@ -51,12 +57,21 @@ impl CpuState {
     }
 
     /// Time since the last call, which is now accounted. Never negative: pCPUs may take the
-    /// lock in another order than they read the clock.
+    /// lock in another order than they read the clock. All the times it returned add up to less
+    /// than 2^64, so sums of them need no overflow check.
     #[inline]
     pub fn elapsed(&mut self, now: u64) -> u64 {
         let ran = now.saturating_sub(self.charged);
         self.charged = self.charged.max(now);
         ran
+    }
+
+    /// Credit2: a decision that nothing else waits for.
+    #[inline]
+    pub const fn no_rival(&mut self) {
+        self.kicked = false;
+        self.limit = LIMIT_ALONE;
+        self.deadline = u64::MAX;
     }
 
     pub const fn is_quiet(&self) -> bool {
@@ -183,9 +198,9 @@ impl Tables {
     }
 
     /// Adds a unit; its affinity is already set.
-    pub fn add_unit(&mut self, unit: Unit) -> Result<UnitId, Error> {
+    pub fn add_unit(&mut self, key: UnitKey, unit: Unit) -> Result<UnitId, Error> {
         let dom = unit.dom;
-        let id = self.units.insert(unit)?;
+        let id = self.units.insert(key, unit)?;
         if let Some(dom) = self.dom_mut(dom) {
             dom.units = dom.units.saturating_add(1);
         }
@@ -202,7 +217,7 @@ impl Tables {
     }
 
     fn names(&self, i: u16) -> Option<(UnitId, UnitKey)> {
-        self.units.get(i).and_then(|unit| Some((unit.id?, unit.key)))
+        self.units.get(i).and_then(|unit| unit.name)
     }
 
     /// Makes `next` (or `NIL`) the current unit of the pCPU. A different previous unit becomes
@@ -277,8 +292,8 @@ impl Tables {
         let Some(state) = self.cpu.get_mut(cpu.index()) else { return };
         let ran = state.elapsed(now);
         match self.units.get_mut(state.curr) {
-            Some(unit) => unit.runtime = unit.runtime.saturating_add(ran),
-            None => state.idle_ns = state.idle_ns.saturating_add(ran),
+            Some(unit) => unit.runtime = unit.runtime.wrapping_add(ran),
+            None => state.idle_ns = state.idle_ns.wrapping_add(ran),
         }
     }
 }

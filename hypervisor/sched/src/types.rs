@@ -49,8 +49,9 @@ impl SchedKind {
     }
 }
 
-/// Names a vCPU in the whole system.
+/// Names a vCPU in the whole system. Aligned so that it is copied as one word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(align(4))]
 pub struct UnitKey {
     /// The vCPU's domain.
     pub domid: u16,

@@ -29,9 +29,11 @@ pub(crate) enum Place {
     Leaving,
 }
 
+/// Its size (a power of two) makes finding one a shift.
+#[repr(align(64))]
 pub(crate) struct Unit {
     /// `None` in a free slot.
-    pub id: Option<UnitId>,
+    pub name: Option<(UnitId, UnitKey)>,
     pub flags: u8,
     pub place: Place,
     /// The pCPU it is on or was on last.
@@ -50,7 +52,6 @@ pub(crate) struct Unit {
     pub prev: u16,
     /// Index of its domain.
     pub dom: u16,
-    pub key: UnitKey,
     /// Hard affinity within the pool: where it may run now.
     pub hard: CpuMask,
     /// Where it should run: the soft affinity within `hard`, or `hard` when that is empty.
@@ -61,9 +62,9 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    pub const fn new(key: UnitKey, dom: u16, cpu: CpuId) -> Self {
+    pub const fn new(dom: u16, cpu: CpuId) -> Self {
         Self {
-            id: None,
+            name: None,
             flags: 0,
             place: Place::Off,
             cpu,
@@ -75,12 +76,17 @@ impl Unit {
             next: NIL,
             prev: NIL,
             dom,
-            key,
             hard: CpuMask::EMPTY,
             soft: CpuMask::EMPTY,
             hard_asked: CpuMask::ALL,
             soft_asked: CpuMask::ALL,
         }
+    }
+
+    /// Is it the unit with this handle?
+    #[inline]
+    fn is(&self, id: UnitId) -> bool {
+        self.name.is_some_and(|(own, _)| own == id)
     }
 
     #[inline]
@@ -138,22 +144,22 @@ impl Arena {
     /// The slot of a handle that is still valid.
     #[inline]
     pub fn find(&self, id: UnitId) -> Option<&Unit> {
-        self.get(id.index()).filter(|unit| unit.id == Some(id))
+        self.get(id.index()).filter(|unit| unit.is(id))
     }
 
     #[inline]
     pub fn find_mut(&mut self, id: UnitId) -> Option<&mut Unit> {
-        self.get_mut(id.index()).filter(|unit| unit.id == Some(id))
+        self.get_mut(id.index()).filter(|unit| unit.is(id))
     }
 
     /// Live units with their indices.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Unit)> {
-        (0..NIL).zip(&self.slots).filter(|(_, unit)| unit.id.is_some())
+        (0..NIL).zip(&self.slots).filter(|(_, unit)| unit.name.is_some())
     }
 
     /// Live units with their indices.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (u16, &mut Unit)> {
-        (0..NIL).zip(&mut self.slots).filter(|(_, unit)| unit.id.is_some())
+        (0..NIL).zip(&mut self.slots).filter(|(_, unit)| unit.name.is_some())
     }
 
     /// How many slots an index can reach.
@@ -173,7 +179,7 @@ impl Arena {
     }
 
     /// Stores a unit and gives it its handle.
-    pub fn insert(&mut self, unit: Unit) -> Result<UnitId, Error> {
+    pub fn insert(&mut self, key: UnitKey, unit: Unit) -> Result<UnitId, Error> {
         let index = match self.get(self.free) {
             Some(slot) => {
                 let next = slot.next;
@@ -185,7 +191,7 @@ impl Arena {
                     return Err(Error::Full);
                 }
                 self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                self.slots.push(Unit::new(unit.key, unit.dom, unit.cpu));
+                self.slots.push(Unit::new(unit.dom, unit.cpu));
                 index
             }
         };
@@ -194,7 +200,7 @@ impl Arena {
         let id = UnitId::new(self.pool, self.serial, index);
         if let Some(slot) = self.get_mut(index) {
             *slot = unit;
-            slot.id = Some(id);
+            slot.name = Some((id, key));
             slot.next = NIL;
             slot.prev = NIL;
         }
@@ -205,11 +211,62 @@ impl Arena {
     pub fn remove(&mut self, i: u16) {
         let free = self.free;
         if let Some(slot) = self.get_mut(i) {
-            slot.id = None;
+            slot.name = None;
             slot.flags = 0;
             slot.place = Place::Off;
             slot.next = free;
             self.free = i;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit() -> Unit {
+        Unit::new(0, CpuId::new(0).unwrap())
+    }
+
+    #[test]
+    fn size_is_a_power_of_two() {
+        assert_eq!(size_of::<Unit>(), 128);
+    }
+
+    #[test]
+    fn slots_are_reused_under_new_handles() {
+        let key = UnitKey { domid: 1, vcpu: 2 };
+        let mut arena = Arena::new(7);
+        let first = arena.insert(key, unit()).unwrap();
+        let second = arena.insert(key, unit()).unwrap();
+        arena.remove(first.index());
+        assert!(arena.find(first).is_none());
+        let third = arena.insert(key, unit()).unwrap();
+        assert_eq!(third.index(), first.index());
+        assert!(third != first && arena.find(first).is_none() && arena.find(second).is_some());
+        assert_eq!(arena.iter().count(), 2);
+    }
+
+    #[test]
+    fn serial_numbers_wrap_past_zero() {
+        let key = UnitKey { domid: 0, vcpu: 0 };
+        let mut arena = Arena::new(0);
+        arena.serial = u32::MAX;
+        let id = arena.insert(key, unit()).unwrap();
+        assert_eq!(id, UnitId::new(0, 1, 0));
+        assert_eq!(arena.find(id).map(|unit| unit.name), Some(Some((id, key))));
+    }
+
+    #[test]
+    fn more_units_than_indices_are_refused() {
+        let mut arena = Arena::new(0);
+        assert_eq!(arena.reserve(usize::from(NIL) + 1), Err(Error::Full));
+        assert_eq!(arena.reserve(usize::MAX), Err(Error::Full));
+        assert_eq!(arena.reserve(3), Ok(()));
+        let key = UnitKey { domid: 0, vcpu: 0 };
+        for _ in 0..NIL {
+            arena.insert(key, unit()).unwrap();
+        }
+        assert_eq!(arena.insert(key, unit()), Err(Error::Full));
     }
 }

@@ -22,7 +22,8 @@ pub fn from_elf(file: &[u8]) -> Result<Vec<u8>> {
     let elf = ElfBytes::<LittleEndian>::minimal_parse(file).context("not a little-endian ELF file")?;
     ensure!(elf.ehdr.e_machine == EM_AARCH64, "not an arm64 ELF file");
     let segments = elf.segments().context("no program headers")?;
-    let loaded: Vec<_> = segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz > 0).collect();
+    let loaded: Vec<_> =
+        segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz > 0).collect();
     let base = loaded.iter().map(|segment| segment.p_paddr).min().context("nothing to load")?;
 
     let mut image = Vec::new();

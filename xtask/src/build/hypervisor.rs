@@ -21,7 +21,9 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<PathBuf> {
     let program = compile(workspace, arch)?;
     let bytes = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
     let image = match arch {
-        Arch::Arm64 => flat_image::from_elf(&bytes).context("the arm64 hypervisor has no valid boot image")?,
+        Arch::Arm64 => {
+            flat_image::from_elf(&bytes).context("the arm64 hypervisor has no valid boot image")?
+        }
         Arch::Amd64 => return Err(unbuilt::combination("the boot image for amd64")),
     };
     let file = workspace.dist_for(arch)?.join("xenoxide");

@@ -48,7 +48,8 @@ impl PrivateApt {
 
     /// Fetches the package lists.
     pub fn update(&self) -> Result<()> {
-        process::output(self.command("apt-get").args(["--quiet", "update"])).context("cannot fetch package lists")?;
+        process::output(self.command("apt-get").args(["--quiet", "update"]))
+            .context("cannot fetch package lists")?;
         Ok(())
     }
 
@@ -84,7 +85,10 @@ impl PrivateApt {
 
 fn kernel_behind(stanza: &str) -> Option<&str> {
     let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends:"))?;
-    depends.split(',').filter_map(|item| item.split_whitespace().next()).find(|name| name.starts_with("linux-image-"))
+    depends
+        .split(',')
+        .filter_map(|item| item.split_whitespace().next())
+        .find(|name| name.starts_with("linux-image-"))
 }
 
 fn write_sources(parts: &Path) -> Result<()> {

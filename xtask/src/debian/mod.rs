@@ -52,10 +52,7 @@ pub fn fetch(workspace: &Workspace) -> Result<DebianTree> {
     let step = report::step("Downloading Debian's arm64 kernel, Xen and tools (about 70 MB, once)");
     let apt = PrivateApt::new(&home)?;
     apt.update()?;
-    let wanted = packages::REQUESTED
-        .iter()
-        .map(|name| apt.real_package(name))
-        .collect::<Result<Vec<_>>>()?;
+    let wanted = packages::REQUESTED.iter().map(|name| apt.real_package(name)).collect::<Result<Vec<_>>>()?;
     let downloads = home.join("packages");
     remove_if_present(&downloads)?;
     apt.download(&wanted, &make_dir(downloads.clone())?)?;
@@ -66,7 +63,8 @@ pub fn fetch(workspace: &Workspace) -> Result<DebianTree> {
     unpack_all(&downloads, &make_dir(root.clone())?)?;
     step.done();
     let tree = tree(root)?;
-    fs::write(&stamp, packages::REQUESTED.join("\n")).context("cannot write the stamp of unpacked packages")?;
+    fs::write(&stamp, packages::REQUESTED.join("\n"))
+        .context("cannot write the stamp of unpacked packages")?;
     Ok(tree)
 }
 

@@ -23,7 +23,13 @@ fn stanza_for(stanza: &str, codename: &str) -> Option<String> {
     }
     let types = field("Types")?;
     types.split_whitespace().find(|kind| *kind == "deb")?;
-    deb822(field("URIs")?, field("Suites")?, field("Components")?, field("Signed-By").filter(|key| !key.is_empty()), codename)
+    deb822(
+        field("URIs")?,
+        field("Suites")?,
+        field("Components")?,
+        field("Signed-By").filter(|key| !key.is_empty()),
+        codename,
+    )
 }
 
 fn entry_for(line: &str, codename: &str) -> Option<String> {
@@ -39,7 +45,13 @@ fn entry_for(line: &str, codename: &str) -> Option<String> {
     deb822(uri, suite, &components, signed_by, codename)
 }
 
-fn deb822(uris: &str, suites: &str, components: &str, signed_by: Option<&str>, codename: &str) -> Option<String> {
+fn deb822(
+    uris: &str,
+    suites: &str,
+    components: &str,
+    signed_by: Option<&str>,
+    codename: &str,
+) -> Option<String> {
     let suites: Vec<_> = suites.split_whitespace().filter(|suite| is_of_release(suite, codename)).collect();
     let has_main = components.split_whitespace().any(|component| component == "main");
     if suites.is_empty() || !has_main {

@@ -49,19 +49,8 @@ const MODULES: [&str; 11] = [
     "crc32c_generic",
 ];
 
-const EMPTY_FOLDERS: [&str; 11] = [
-    "dev",
-    "mnt",
-    "proc",
-    "root",
-    "run",
-    "sys",
-    "tmp",
-    "usr/bin",
-    "usr/sbin",
-    "var/lib/xen",
-    "var/log/xen",
-];
+const EMPTY_FOLDERS: [&str; 11] =
+    ["dev", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var/lib/xen", "var/log/xen"];
 
 /// Makes `dom0.cpio.gz` and hands its path back.
 ///
@@ -71,11 +60,13 @@ pub fn build(workspace: &Workspace, debian: &DebianTree) -> Result<PathBuf> {
     let step = report::step("Packing the Dom0 image");
     let tests = workspace.root.join("tests");
     let modules = KernelModules::of(debian)?;
-    let guest = workspace.cache.join("debian/arm64/domu.cpio.gz");
-    pack::pack(&domu::tree(debian, &modules, &tests.join("domu"))?, &guest)?;
+    let home = workspace.cache.join("debian/arm64");
+    let guest = home.join("domu.cpio.gz");
+    pack::pack(&domu::tree(debian, &modules, &tests.join("domu"))?, &guest, &home.join("domu.contents"))?;
 
     let file = workspace.dist_for(Arch::Arm64)?.join("dom0.cpio.gz");
-    let written = pack::pack(&tree(debian, &modules, &guest, &tests.join("dom0"))?, &file)?;
+    let content = tree(debian, &modules, &guest, &tests.join("dom0"))?;
+    let written = pack::pack(&content, &file, &home.join("dom0.contents"))?;
     let mib = std::fs::metadata(&file)?.len() / (1024 * 1024);
     report::note(format!(
         "{} ({mib} MiB, {})",

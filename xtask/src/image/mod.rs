@@ -1,8 +1,8 @@
 //! Boot images: a file tree described in memory, packed as a compressed cpio archive.
 
 mod cpio;
-mod domu;
 mod dom0;
+mod domu;
 mod kernel_modules;
 mod libraries;
 mod pack;

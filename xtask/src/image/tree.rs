@@ -41,8 +41,6 @@ impl Tree {
         self.nodes.iter().map(|(path, node)| (path.as_str(), node))
     }
 
-
-
     /// Adds an empty folder.
     pub fn folder(&mut self, path: &str) {
         self.insert(path, Node::Folder);
@@ -63,7 +61,8 @@ impl Tree {
     /// # Errors
     /// When there is no such file.
     pub fn copy(&mut self, path: &str, source: &Path) -> Result<()> {
-        let source = source.canonicalize().with_context(|| format!("{path} is missing: {}", source.display()))?;
+        let source =
+            source.canonicalize().with_context(|| format!("{path} is missing: {}", source.display()))?;
         let executable = fs::metadata(&source)?.permissions().mode() & 0o111 != 0;
         self.insert(path, Node::Copy { source, executable });
         Ok(())
@@ -78,7 +77,8 @@ impl Tree {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
-            let name = name.to_str().with_context(|| format!("name that is not UTF-8 in {}", source.display()))?;
+            let name =
+                name.to_str().with_context(|| format!("name that is not UTF-8 in {}", source.display()))?;
             let inner = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             let kind = entry.file_type()?;
             if kind.is_dir() {

@@ -61,9 +61,9 @@ impl MachineConfig {
         format!("dom0_mem={dom0_memory}M console=dtuart dtuart=/pl011@9000000 loglvl=all")
     }
 
-    /// Dom0's kernel command line.
+    /// Dom0's kernel command line. Sysrq is for [`crate::machine::console::Console::send_state_keys`].
     pub fn kernel_arguments(&self) -> String {
-        let mut line = String::from("console=hvc0 earlycon=xenboot");
+        let mut line = String::from("console=hvc0 earlycon=xenboot sysrq_always_enabled");
         if self.dom0_console == Dom0Console::Agent {
             line.push_str(" xenoxide.agent");
         }

@@ -18,6 +18,9 @@ const FATAL: [&str; 3] = ["Kernel panic - not syncing", "(XEN) Panic on CPU", "d
 const PIECE: usize = 32;
 const PAUSE_BETWEEN_PIECES: Duration = Duration::from_millis(4);
 
+/// For one of the answers to [`Console::send_state_keys`] to be written.
+const TIME_FOR_STATE: Duration = Duration::from_secs(1);
+
 /// Whether serial output is also shown to the user while it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Echo {
@@ -122,6 +125,18 @@ impl Console {
             state = self.shared.wait(state, left);
         }
         Ok(())
+    }
+
+    /// Asks Dom0's kernel and then the hypervisor for their state, which goes to the log: Dom0's blocked tasks,
+    /// its CPUs' back-traces and timers by sysrq (Ctrl-O and a letter on a Xen console), the hypervisor's
+    /// registers, run queues, domains, timers and event channels by its debug keys (after three times Ctrl-A).
+    pub fn send_state_keys(&mut self) {
+        for keys in ["\x0fw", "\x0fl", "\x0fq", "\x01\x01\x01", "d", "r", "q", "a", "e"] {
+            if self.send(keys.as_bytes()).is_err() {
+                return;
+            }
+            thread::sleep(TIME_FOR_STATE);
+        }
     }
 
     /// Sends bytes, slowly enough that no buffer on the way overflows.

@@ -111,8 +111,7 @@ impl Dom0 {
     /// [`Dom0::guest`] with a time limit of its own.
     pub fn guest_for(&mut self, name: &str, command: &str, limit: Duration) -> Result<String> {
         let outer = format!("guest-run {name} {} {}", limit.as_secs(), quoted(command));
-        self.run_for(&outer, limit + MARGIN)
-            .with_context(|| format!("in the DomU {name}: `{command}`"))
+        self.run_for(&outer, limit + MARGIN).with_context(|| format!("in the DomU {name}: `{command}`"))
     }
 
     /// Switches the machine off from within Dom0.

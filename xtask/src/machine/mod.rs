@@ -58,14 +58,17 @@ impl Machine {
         self.qemu.wait()
     }
 
-    /// Adds the end of the serial log and QEMU's own complaints to an error.
-    pub fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let text = fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    /// Adds the end of the serial log and QEMU's own complaints to an error, and lets a machine that still runs
+    /// write its state into the log.
+    pub fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let text =
+            fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
         let complaints = self.qemu.complaints();
         let complaints =
             if complaints.is_empty() { String::new() } else { format!("\nQEMU said:\n{complaints}") };
+        self.console.send_state_keys();
         error.context(format!(
             "the serial log ends with:\n{tail}\n(all of it: {}){complaints}\nfailed",
             self.log.display()

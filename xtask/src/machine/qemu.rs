@@ -73,7 +73,16 @@ fn command(config: &MachineConfig) -> Command {
     command.args(["--pdeathsig", "KILL", "--", QEMU]);
     command.args(["-M", &format!("virt,virtualization=on,gic-version={}", config.gic)]);
     command.args(["-cpu", "cortex-a57", "-smp", &config.cpus.to_string(), "-m", &config.memory.to_string()]);
-    command.args(["-accel", "tcg,thread=multi", "-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none"]);
+    command.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-nodefaults",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+    ]);
     command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     command.arg("-kernel").arg(&config.files.hypervisor);
     command.args(["-append", &config.hypervisor_arguments()]);

@@ -126,8 +126,7 @@ mod tests {
     #[test]
     fn list_row_is_read_by_columns() {
         let row = list_row("demo                       1   256     2     -b----       3.1");
-        let expected =
-            ListRow { name: "demo".into(), id: 1, memory: 256, vcpus: 2, state: "-b----".into() };
+        let expected = ListRow { name: "demo".into(), id: 1, memory: 256, vcpus: 2, state: "-b----".into() };
         assert_eq!(row, Some(expected));
         assert_eq!(list_row("demo 1 256"), None);
     }

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::checks::{DOMAIN_CHANGE, ensure_guests, info_number, listed, step, wait_for_boot, wait_for_memory};
+use super::checks::{
+    DOMAIN_CHANGE, ensure_guests, info_number, listed, step, wait_for_boot, wait_for_memory,
+};
 use crate::machine::dom0::Dom0;
 use crate::report;
 

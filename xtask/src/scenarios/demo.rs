@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 
 use super::checks::{
-    DOMAIN_CHANGE, console_log, ensure_guests, info_number, list, listed, step, wait_for_boot, wait_for_memory,
+    DOMAIN_CHANGE, console_log, ensure_guests, info_number, list, listed, step, wait_for_boot,
+    wait_for_memory,
 };
 use crate::machine::dom0::Dom0;
 use crate::report;
@@ -16,8 +17,7 @@ const IMAGE: &str = "/var/lib/xen/images/demo.img";
 const TEXT: &str = "written by the DomU";
 const MOUNT: &str = "mount -t ext2 /dev/xvda /mnt";
 /// Lines of the DomU's boot that are shown.
-const BOOT_LINES: &str =
-    "Linux version|Machine model|Xen .* support|psci: PSCIv|GICv[23]:|CPU.: Booted|Brought up|Grant tables|Run /init|^domu:";
+const BOOT_LINES: &str = "Linux version|Machine model|Xen .* support|psci: PSCIv|GICv[23]:|CPU.: Booted|Brought up|Grant tables|Run /init|^domu:";
 
 /// Creates the DomU and waits for its shell.
 pub fn start_guest(dom0: &mut Dom0) -> Result<()> {

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use std::time::Duration;
 
 use super::checks::{
-    DOMAIN_CHANGE, console_log, ensure_guests, info_number, list, listed, step, wait_for_boot, wait_for_memory,
+    DOMAIN_CHANGE, console_log, ensure_guests, info_number, list, listed, step, wait_for_boot,
+    wait_for_memory,
 };
 use super::demo;
 use crate::machine::dom0::Dom0;
@@ -56,7 +57,9 @@ pub fn steps(dom0: &mut Dom0) -> Result<()> {
 
 fn info(dom0: &mut Dom0) -> Result<u64> {
     let info = dom0.run("xl info")?;
-    for wanted in ["xen_major              : 4", "xen_minor              : 17", "xen_scheduler          : credit2"] {
+    for wanted in
+        ["xen_major              : 4", "xen_minor              : 17", "xen_scheduler          : credit2"]
+    {
         ensure!(info.contains(wanted), "no \"{wanted}\" in:\n{info}");
     }
     ensure!(info.contains("xen-3.0-aarch64"), "arm64 guests are not in xen_caps:\n{info}");
@@ -89,7 +92,10 @@ fn vcpu_pin(dom0: &mut Dom0) -> Result<()> {
     let pinned = "xl vcpu-list demo | tail -n +2 | awk \"\\$4 != 1 {bad=1} END {exit bad}\"";
     dom0.wait_until(pinned, GUEST_FOLLOWS).context("vCPUs pinned to CPU 1 run elsewhere")?;
     let rows = vcpus(dom0)?;
-    ensure!(rows.iter().all(|row| row.get(6).is_some_and(|word| word == "1")), "hard affinity not shown: {rows:?}");
+    ensure!(
+        rows.iter().all(|row| row.get(6).is_some_and(|word| word == "1")),
+        "hard affinity not shown: {rows:?}"
+    );
     dom0.run(&format!("xl vcpu-pin {GUEST} all all"))?;
     vcpu_list(dom0)
 }
@@ -112,13 +118,19 @@ fn mem_set(dom0: &mut Dom0) -> Result<()> {
     };
     let before = total_in_guest(dom0)?;
     dom0.run(&format!("xl mem-set {GUEST} 192"))?;
-    dom0.wait_until(&format!("[ $(xl list {GUEST} | awk \"NR==2 {{print \\$3}}\") -le 193 ]"), GUEST_FOLLOWS)?;
+    dom0.wait_until(
+        &format!("[ $(xl list {GUEST} | awk \"NR==2 {{print \\$3}}\") -le 193 ]"),
+        GUEST_FOLLOWS,
+    )?;
     dom0.wait_until(&format!("[ $(xl info free_memory) -ge {} ]", free + 60), GUEST_FOLLOWS)
         .context("the memory given up is not free")?;
     let after = total_in_guest(dom0)?;
     ensure!(after + 50_000 < before, "the DomU sees {after} KiB after {before} KiB");
     dom0.run(&format!("xl mem-set {GUEST} 256"))?;
-    dom0.wait_until(&format!("[ $(xl list {GUEST} | awk \"NR==2 {{print \\$3}}\") -ge 255 ]"), GUEST_FOLLOWS)?;
+    dom0.wait_until(
+        &format!("[ $(xl list {GUEST} | awk \"NR==2 {{print \\$3}}\") -ge 255 ]"),
+        GUEST_FOLLOWS,
+    )?;
     dom0.wait_until(&format!("[ $(xl info free_memory) -le {} ]", free + 1), GUEST_FOLLOWS)
 }
 

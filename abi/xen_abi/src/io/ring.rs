@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn notify_iff_the_event_lies_among_the_new_entries(old: u32, count in 0u32..64, distance in 0u32..128) {
+        fn notify_iff_the_event_is_among_the_new(old: u32, count in 0u32..64, distance in 0u32..128) {
             let new = old.wrapping_add(count);
             let event = old.wrapping_add(distance);
             let wanted = (1..=count).any(|step| old.wrapping_add(step) == event);

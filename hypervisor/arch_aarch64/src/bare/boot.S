@@ -106,7 +106,8 @@ start:
         add     x24, x23, #2 * 4096             // level 2
         add     x25, x23, #3 * 4096             // level 3 of the image
         add     x27, x23, #4 * 4096             // level 3 of the first stacks
-        add     x0, x23, #4096 + TABLE          // level 1
+        add     x0, x23, #4096                  // level 1
+        add     x0, x0, #TABLE
         str     x0, [x23, #({image_base} >> 39) * 8]
         add     x0, x24, #TABLE
         str     x0, [x23, #4096]

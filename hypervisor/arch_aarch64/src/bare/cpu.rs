@@ -34,6 +34,8 @@ const HCR: u64 = {
     const RW: u64 = 1 << 31;
     VM | SWIO | PTW | FMO | IMO | AMO | FB | BSU_INNER | TWI | TWE | TID3 | TSC | TIDCP | TACR | TSW | RW
 };
+/// HCR_EL2.TWI and TWE.
+const HCR_TRAP_WAITS: u64 = 3 << 13;
 /// MDCR_EL2: debug registers (TDRA, TDOSA, TDA) and performance monitors (TPM, TPMCR) trap.
 const MDCR: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5;
 /// MDCR_EL2.HPMN: the number of event counters guests would have; kept from reset.
@@ -116,12 +118,14 @@ pub struct Features {
     pub vmids: u32,
     /// What it does against attacks on its branch predictor.
     pub hardening: Hardening,
+    /// What was done about speculative store bypass.
+    pub store_bypass: power::StoreBypass,
     /// Its bugs with a workaround at run time.
     pub bugs: Bugs,
 }
 
 impl Features {
-    /// Looks at this CPU.
+    /// Looks at this CPU, and asks the firmware to protect it.
     pub fn detect() -> Result<Self, Unfit> {
         let mmfr0 = reg::ID_AA64MMFR0_EL1.read();
         let pa_bits = match mmfr0 & 15 {
@@ -156,6 +160,7 @@ impl Features {
                 power::has_workaround(power::WORKAROUND_1),
                 power::has_workaround(power::WORKAROUND_3),
             ),
+            store_bypass: power::stop_store_bypass(),
             bugs: Bugs::of(midr),
         })
     }
@@ -165,12 +170,13 @@ fn has_16_bit_vmids() -> bool {
     reg::ID_AA64MMFR1_EL1.read() >> 4 & 15 == 2
 }
 
-/// Makes this CPU ready to run guests; none is selected.
+/// Makes this CPU ready to run guests; none is selected. With `trap_waits`, WFI and WFE of guests
+/// trap.
 ///
 /// # Safety
 /// `parked` is the physical address of an empty stage-2 root that stays empty, with the VMID that
 /// no domain has.
-pub(super) unsafe fn set_up(features: &Features, parked: u64) {
+pub(super) unsafe fn set_up(features: &Features, parked: u64, trap_waits: bool) {
     BUGS.fetch_or(features.bugs.bits(), Ordering::Relaxed);
     let mmfr0 = reg::ID_AA64MMFR0_EL1.read();
     let mmfr1 = reg::ID_AA64MMFR1_EL1.read();
@@ -219,7 +225,7 @@ pub(super) unsafe fn set_up(features: &Features, parked: u64) {
         reg::CPTR_EL2.write(CPTR);
         reg::VTCR_EL2.write(vtcr);
         reg::VTTBR_EL2.write(parked);
-        reg::HCR_EL2.write(HCR);
+        reg::HCR_EL2.write(if trap_waits { HCR } else { HCR & !HCR_TRAP_WAITS });
     }
     reg::isb();
     // Nothing that was cached, or speculated, before stage 2 was on.

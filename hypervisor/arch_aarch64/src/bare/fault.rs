@@ -87,7 +87,8 @@ fn back_trace(out: &mut impl fmt::Write, frame_pointer: u64) {
     while at >= above && at < top - 16 && at.is_multiple_of(8) {
         // SAFETY: two words within this pCPU's stack, which is mapped and initialised from its
         // top to the frame in use.
-        let [next, back] = unsafe { core::ptr::with_exposed_provenance::<[u64; 2]>(at as usize).read_volatile() };
+        let [next, back] =
+            unsafe { core::ptr::with_exposed_provenance::<[u64; 2]>(at as usize).read_volatile() };
         if !boot::is_code(back) {
             break;
         }

@@ -29,7 +29,10 @@ impl Frame<'_> {
     /// as this is used, nor makes one.
     #[inline(always)]
     pub(super) unsafe fn new(mfn: Mfn) -> Self {
-        Self { base: core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize), machine: PhantomData }
+        Self {
+            base: core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize),
+            machine: PhantomData,
+        }
     }
 
     /// Cleans and invalidates the data caches for the frame.

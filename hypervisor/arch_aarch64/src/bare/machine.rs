@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use arm_regs::Context;
-use hal::{Gaddr, Gfn, IrqConfig, Maddr, MachineOps, Mfn, PcpuId, Stage2Root};
+use arm_regs::{Context, PrivateIrqs};
+use hal::{Gaddr, Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
 use spin::Once;
 
 use super::cpu::{self, Features};
@@ -24,15 +24,17 @@ static EMPTY_ROOT: EmptyRoot = EmptyRoot([0; 8192]);
 
 static MACHINE: Once<Machine> = Once::new();
 
-/// The interrupt numbers of what each pCPU has of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PrivateIrqs {
-    /// The hypervisor's timer.
-    pub timer: u32,
-    /// The guests' virtual timer.
-    pub virtual_timer: u32,
-    /// Maintenance of the virtual interrupt interface.
-    pub maintenance: u32,
+/// What is chosen when the machine is made.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineConfig {
+    /// The interrupts of each pCPU.
+    pub irqs: PrivateIrqs,
+    /// The counter's rate, if firmware has not told the CPU.
+    pub clock_hz: Option<u64>,
+    /// The most pCPUs there may be, the first included.
+    pub max_cpus: usize,
+    /// Whether WFI and WFE of guests trap.
+    pub trap_waits: bool,
 }
 
 /// The machine that this hypervisor runs on.
@@ -40,7 +42,7 @@ pub struct Machine {
     banks: Banks,
     clock: Clock,
     gic: Gic,
-    irqs: PrivateIrqs,
+    config: MachineConfig,
     features: Features,
     /// VTTBR_EL2 while no guest is selected.
     parked: u64,
@@ -63,13 +65,12 @@ impl Machine {
         banks: Banks,
         clock: Clock,
         gic: Gic,
-        irqs: PrivateIrqs,
+        config: MachineConfig,
         features: Features,
         image_offset: u64,
-        max_cpus: usize,
     ) -> Option<&'static Self> {
         let mut last_ran = Vec::new();
-        let entries = max_cpus.min(layout::MAX_CPUS) * features.vmids as usize;
+        let entries = config.max_cpus.clamp(1, layout::MAX_CPUS) * features.vmids as usize;
         last_ran.try_reserve_exact(entries).ok()?;
         last_ran.resize_with(entries, || AtomicU8::new(NO_VCPU));
         let empty = core::ptr::from_ref(&EMPTY_ROOT).addr() as u64 - image_offset;
@@ -78,7 +79,7 @@ impl Machine {
             banks,
             clock,
             gic,
-            irqs,
+            config,
             features,
             parked,
             nr_cpus: AtomicU32::new(0),
@@ -111,10 +112,10 @@ impl Machine {
     fn start_cpu(&self, features: &Features) {
         // SAFETY: `parked` has the empty root, which is never written, and the tag after the last
         // that domains can have.
-        unsafe { cpu::set_up(features, self.parked) };
-        power::stop_store_bypass();
-        self.gic.init_cpu(cpu::this(), reg::MPIDR_EL1.read() & cpu::MPIDR_AFFINITY);
-        for irq in [self.irqs.timer, self.irqs.virtual_timer, self.irqs.maintenance] {
+        unsafe { cpu::set_up(features, self.parked, self.config.trap_waits) };
+        self.gic.init_cpu(cpu::this(), self.own_affinity());
+        let irqs = self.config.irqs;
+        for irq in [irqs.timer, irqs.virtual_timer, irqs.maintenance] {
             self.gic.configure(irq, IrqConfig::Level);
             self.gic.enable(irq);
         }
@@ -130,11 +131,24 @@ impl Machine {
         self.banks.set_private(mfn.0, count, private);
     }
 
+    /// Stops all other pCPUs, as soon as each takes an interrupt.
+    pub(super) fn stop_others(&self) {
+        for cpu in (0..self.nr_cpus()).filter(|&cpu| cpu != cpu::this()) {
+            self.gic.send(gic::SGI_STOP, cpu);
+        }
+    }
+
     /// The hypervisor's address of a RAM frame; what may be done there depends on whose it is.
     pub fn direct_map(&self, mfn: Mfn) -> Option<*mut u8> {
         self.banks
             .is_ram(mfn.0)
             .then(|| core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize))
+    }
+
+    /// The frame behind an address of the direct map.
+    pub fn frame_of(&self, at: *mut u8) -> Option<Mfn> {
+        let mfn = Maddr((at.addr() as u64).checked_sub(layout::direct(0))?).frame();
+        self.banks.is_ram(mfn.0).then_some(mfn)
     }
 
     /// The most pCPUs that there can be.
@@ -151,7 +165,12 @@ impl Machine {
     /// The interrupt numbers of what each pCPU has of its own.
     #[inline(always)]
     pub fn irqs(&self) -> PrivateIrqs {
-        self.irqs
+        self.config.irqs
+    }
+
+    /// The affinity of the pCPU that asks, as in MPIDR_EL1.
+    pub fn own_affinity(&self) -> u64 {
+        reg::MPIDR_EL1.read() & cpu::MPIDR_AFFINITY
     }
 
     /// What the first pCPU is and has.

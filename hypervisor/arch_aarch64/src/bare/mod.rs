@@ -1,5 +1,6 @@
 //! What touches registers and memory.
 
+mod arm_ops;
 mod boot;
 pub mod console;
 mod cpu;
@@ -18,13 +19,14 @@ mod tables;
 mod tlb;
 mod vectors;
 
+pub use arm_regs::PrivateIrqs;
 pub use arm_regs::{Context, GuestRegs};
 pub use boot::Entry;
 pub use cpu::{Features, Unfit, park};
 pub use fault::panic;
 pub use frame::Frame;
 pub use gic::{Gic, GicInfo};
-pub use machine::{Machine, PrivateIrqs, machine};
+pub use machine::{Machine, MachineConfig, machine};
 pub use setup::{Setup, SetupError};
 pub use smp::{StartError, StartMethod};
 pub use switch::enter_guest;

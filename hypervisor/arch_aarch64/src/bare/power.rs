@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use smccc::{Hvc, Smc, psci};
 
-use super::cpu;
+use super::{cpu, machine};
 
 /// SMCCC_ARCH_WORKAROUND_1: protects against branch target injection.
 pub(super) const WORKAROUND_1: u32 = 0x8000_8000;
@@ -87,18 +87,25 @@ pub(super) fn start_cpu(function: u32, mpidr: u64, entry: u64) -> Result<(), i32
     }
 }
 
-/// Switches the machine off, or stops this CPU if it cannot be.
+/// Switches the machine off; without firmware for that, stops all pCPUs.
 pub fn off() -> ! {
     if FIRMWARE.load(Ordering::Relaxed) >= HAS_POWER {
         let _ = psci::system_off::<Smc>();
     }
-    cpu::park()
+    stop()
 }
 
-/// Restarts the machine, or stops this CPU if it cannot be.
+/// Restarts the machine; without firmware for that, stops all pCPUs.
 pub fn reboot() -> ! {
     if FIRMWARE.load(Ordering::Relaxed) >= HAS_POWER {
         let _ = psci::system_reset::<Smc>();
+    }
+    stop()
+}
+
+fn stop() -> ! {
+    if let Some(machine) = machine::machine() {
+        machine.stop_others();
     }
     cpu::park()
 }

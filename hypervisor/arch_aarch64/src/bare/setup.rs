@@ -14,7 +14,7 @@ use hal::{MachineOps, Mfn, PcpuId};
 use super::boot::Entry;
 use super::cpu::{self, Features, Unfit};
 use super::gic::{Gic, GicInfo, Redistributor, V3_FRAMES};
-use super::machine::{Machine, PrivateIrqs};
+use super::machine::{Machine, MachineConfig};
 use super::memory::{clean_range, zero_pages};
 use super::mmio::Mmio;
 use super::smp::{self, StartError, StartMethod};
@@ -71,7 +71,9 @@ impl fmt::Display for SetupError {
             Self::NoMemory => "out of memory",
             Self::Map(MapError::Occupied) => "two things are to be mapped at one address",
             Self::Map(_) => "an address or a size is not a multiple of the page size",
-            Self::DeviceInRam => "device registers and RAM overlap: check `reg` of the memory and device nodes",
+            Self::DeviceInRam => {
+                "device registers and RAM overlap: check `reg` of the memory and device nodes"
+            }
             Self::TooManyDevices => "too many ranges of device registers",
             Self::BadFdt => "no device tree, or one of more than 2 MiB",
             Self::RamTooHigh => "RAM at addresses of more than 47 bits",
@@ -133,7 +135,10 @@ impl<'f> Setup<'f> {
 
     /// Maps the device tree, read-only. `total_size` tells its length from its first 40 bytes.
     /// The memory must not be written as long as the bytes are in use.
-    pub fn fdt(&mut self, total_size: impl FnOnce(&[u8]) -> Option<usize>) -> Result<&'static [u8], SetupError> {
+    pub fn fdt(
+        &mut self,
+        total_size: impl FnOnce(&[u8]) -> Option<usize>,
+    ) -> Result<&'static [u8], SetupError> {
         const HEADER: usize = 40;
         let pa = self.entry.fdt;
         if pa == 0 || !pa.is_multiple_of(8) || pa >= layout::DIRECT_LIMIT {
@@ -147,7 +152,8 @@ impl<'f> Setup<'f> {
         // SAFETY: mapped just now, for good, and read-only; the header lies in the two pages. What
         // the boot loader put there nobody changes, by the caller's word.
         let header = unsafe { bytes_at(va, HEADER) };
-        let len = total_size(header).filter(|&len| len as u64 <= layout::FDT_MAX).ok_or(SetupError::BadFdt)?;
+        let len =
+            total_size(header).filter(|&len| len as u64 <= layout::FDT_MAX).ok_or(SetupError::BadFdt)?;
         let end = (inside + len as u64).next_multiple_of(PAGE);
         if end > 2 * PAGE {
             let (va, first) = (layout::FDT_WINDOW + 2 * PAGE, first + 2 * PAGE);
@@ -276,6 +282,15 @@ impl<'f> Setup<'f> {
         Some(piece)
     }
 
+    /// Takes memory for `count` words, zeroed. It is never given back.
+    pub fn allocate_words(&mut self, count: usize) -> Option<&'static [AtomicU64]> {
+        let piece = self.allocate(count as u64 * 8, PAGE)?;
+        let at = core::ptr::with_exposed_provenance(layout::direct(piece.start) as usize);
+        // SAFETY: memory in the direct map that was just taken for good, zeroed, long and aligned
+        // enough for the words, and reached only through them.
+        Some(unsafe { core::slice::from_raw_parts(at, count) })
+    }
+
     /// Makes memory the hypervisor's own.
     fn keep(&self, span: Span) {
         if let Some(machine) = self.machine {
@@ -331,17 +346,11 @@ impl<'f> Setup<'f> {
         Ok(GicInfo::V3 { distributor, redistributors })
     }
 
-    /// Makes the machine, with this CPU as pCPU 0. `clock_hz` is the counter's rate if firmware has
-    /// not told the CPU; `max_cpus` the number of CPUs there may be.
-    pub fn machine(
-        &mut self,
-        gic: GicInfo,
-        irqs: PrivateIrqs,
-        clock_hz: Option<u64>,
-        max_cpus: usize,
-    ) -> Result<&'static Machine, SetupError> {
+    /// Makes the machine, with this CPU as pCPU 0.
+    pub fn machine(&mut self, gic: GicInfo, config: MachineConfig) -> Result<&'static Machine, SetupError> {
         let features = Features::detect().map_err(SetupError::Unfit)?;
-        let clock = Clock::new(clock_hz.unwrap_or(reg::CNTFRQ_EL0.read())).ok_or(SetupError::BadClock)?;
+        let hz = config.clock_hz.unwrap_or(reg::CNTFRQ_EL0.read());
+        let clock = Clock::new(hz).ok_or(SetupError::BadClock)?;
         let gic = Gic::new(gic);
         if !gic.has_cpu(reg::MPIDR_EL1.read() & cpu::MPIDR_AFFINITY) {
             return Err(SetupError::NoRedistributor);
@@ -354,13 +363,17 @@ impl<'f> Setup<'f> {
         for &bank in self.banks {
             let Ok(()) = without_holes(bank, self.unmapped, &mut |piece| {
                 without_holes(piece, &[self.entry.image_span(), self.fdt], &mut |piece| {
-                    banks.set_private(piece.start >> PAGE_SHIFT, len_in_frames(piece.start, piece.end), false);
+                    banks.set_private(
+                        piece.start >> PAGE_SHIFT,
+                        len_in_frames(piece.start, piece.end),
+                        false,
+                    );
                     Ok::<(), core::convert::Infallible>(())
                 })
             });
         }
         let image_offset = layout::IMAGE_BASE - self.entry.image;
-        let machine = Machine::start(banks, clock, gic, irqs, features, image_offset, max_cpus);
+        let machine = Machine::start(banks, clock, gic, config, features, image_offset);
         let machine = machine.ok_or(SetupError::NoMemory)?;
         self.machine = Some(machine);
         self.ram.iter().for_each(|ram| ram.each_taken(&mut |piece| self.keep(piece)));
@@ -371,11 +384,8 @@ impl<'f> Setup<'f> {
         let mut list = Vec::new();
         list.try_reserve_exact(self.banks.len()).map_err(|_| SetupError::NoMemory)?;
         for &bank in self.banks {
-            let words = Bank::words(bank.len());
-            let bitmap = self.allocate(words * 8, 0).ok_or(SetupError::NoMemory)?;
-            let at = core::ptr::with_exposed_provenance::<AtomicU64>(layout::direct(bitmap.start) as usize);
-            // SAFETY: fresh, zeroed memory of that size, which stays ours for good.
-            let bitmap: &'static [AtomicU64] = unsafe { core::slice::from_raw_parts(at, words as usize) };
+            let words = Bank::words(bank.len()) as usize;
+            let bitmap = self.allocate_words(words).ok_or(SetupError::NoMemory)?;
             list.push(Bank::new(bank, bitmap));
         }
         Ok(Banks::new(list.leak()))

@@ -58,7 +58,8 @@ save_guest:
         each_fp stp, x1
         mrs     x2, fpsr
         mrs     x3, fpcr
-        stp     x2, x3, [x1, #512]
+        add     x1, x1, #512
+        stp     x2, x3, [x1]
         add     x1, x0, #{sys}
         each_pair store_pair
         mrs     x2, cntkctl_el1
@@ -75,7 +76,8 @@ save_guest:
 load_guest:
         add     x1, x0, #{fp}
         each_fp ldp, x1
-        ldp     x2, x3, [x1, #512]
+        add     x1, x1, #512
+        ldp     x2, x3, [x1]
         msr     fpsr, x2
         msr     fpcr, x3
         add     x1, x0, #{sys}

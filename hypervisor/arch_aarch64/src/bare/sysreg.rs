@@ -15,7 +15,8 @@ type Guest<const CODE: u32> = Reg<CODE, true>;
 /// A register that steers the hypervisor's own execution, or what memory guests can reach.
 type Own<const CODE: u32> = Reg<CODE, false>;
 
-const fn code(op0: u32, op1: u32, crn: u32, crm: u32, op2: u32) -> u32 {
+/// A register's number from its encoding.
+pub const fn code(op0: u32, op1: u32, crn: u32, crm: u32, op2: u32) -> u32 {
     op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 }
 
@@ -90,7 +91,6 @@ macro_rules! registers {
 }
 
 registers! {
-    CTR_EL0: Guest(3, 3, 0, 0, 1);
     MIDR_EL1: Guest(3, 0, 0, 0, 0);
     MPIDR_EL1: Guest(3, 0, 0, 0, 5);
     ID_AA64PFR0_EL1: Guest(3, 0, 0, 4, 0);
@@ -147,9 +147,6 @@ registers! {
     ICH_AP1R3_EL2: Guest(3, 4, 12, 9, 3);
     ICH_HCR_EL2: Guest(3, 4, 12, 11, 0);
     ICH_VTR_EL2: Guest(3, 4, 12, 11, 1);
-    ICH_MISR_EL2: Guest(3, 4, 12, 11, 2);
-    ICH_EISR_EL2: Guest(3, 4, 12, 11, 3);
-    ICH_ELRSR_EL2: Guest(3, 4, 12, 11, 5);
     ICH_VMCR_EL2: Guest(3, 4, 12, 11, 7);
     ICH_LR0_EL2: Guest(3, 4, 12, 12, 0);
     ICH_LR1_EL2: Guest(3, 4, 12, 12, 1);
@@ -254,8 +251,6 @@ pub fn isb() {
 #[derive(Clone, Copy)]
 pub struct Hint<const NUMBER: u32>;
 
-/// WFE: waits for another pCPU's event.
-pub const WAIT_FOR_EVENT: Hint<2> = Hint;
 /// WFI: waits for an interrupt, masked or not.
 pub const WAIT_FOR_INTERRUPT: Hint<3> = Hint;
 /// SEV: ends the others' WFE.

@@ -13,9 +13,9 @@ use core::fmt;
 
 pub use table::{MANUAL, ManualEntry, Options, write_manual};
 pub use values::{ConSwitch, Dom0Mem, LogLevel, LogLevels, SError, Scheduler, Timestamps};
-pub use values::{Vwfi, VcpuCount};
+pub use values::{VcpuCount, Vwfi};
 
-use table::{NOT_BUILT, PARSERS, Set};
+use table::{PARSERS, Parser, Set, not_built};
 
 /// An option that is not obeyed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub enum WarningReason {
 
 impl fmt::Display for OptionWarning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "command line: {:?}: ", self.option)?;
+        write!(f, "command line: \"{}\": ", self.option)?;
         match self.reason {
             WarningReason::Unknown => f.write_str("no such option; ignored"),
             WarningReason::NotBuilt => f.write_str("option of Xen that is not built; ignored"),
@@ -62,22 +62,27 @@ pub fn parse<'a>(line: &'a str, warn: &mut dyn FnMut(OptionWarning<'a>)) -> Opti
     options
 }
 
+/// The option of this name. Not inlined: the loop would be unrolled at each use.
+#[inline(never)]
+fn known(name: &str) -> Option<&'static Parser> {
+    PARSERS.iter().find(|parser| parser.name == name)
+}
+
 fn apply<'a>(options: &mut Options<'a>, option: &'a str) -> Result<(), WarningReason> {
     let (name, value) = match option.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (option, None),
     };
-    let known = |name| PARSERS.iter().find(|p| p.name == name);
-    let not_built = |name| NOT_BUILT.contains(&name);
-    let (parser, positive) = match (known(name), name.strip_prefix("no-")) {
-        (Some(parser), _) => (parser, true),
-        (None, Some(rest)) if known(rest).is_some() => {
-            (known(rest).ok_or(WarningReason::Unknown)?, false)
-        }
-        (None, rest) if not_built(name) || rest.is_some_and(not_built) => {
-            return Err(WarningReason::NotBuilt);
-        }
-        _ => return Err(WarningReason::Unknown),
+    let negated = name.strip_prefix("no-");
+    let (parser, positive) = match known(name) {
+        Some(parser) => (parser, true),
+        None => match negated.and_then(known) {
+            Some(parser) => (parser, false),
+            None if not_built().any(|n| n == name || Some(n) == negated) => {
+                return Err(WarningReason::NotBuilt);
+            }
+            None => return Err(WarningReason::Unknown),
+        },
     };
     let done = match parser.set {
         Set::Flag(flag) => match value {

@@ -2,7 +2,7 @@
 use core::fmt;
 
 use super::values::{ConSwitch, Dom0Mem, LogLevel, LogLevels, SError, Scheduler, Timestamps};
-use super::values::{Vwfi, VcpuCount, choice, integer, size};
+use super::values::{VcpuCount, Vwfi, choice, integer, size};
 
 /// The hypervisor's settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,21 +62,12 @@ impl Default for Options<'_> {
             maxcpus: None,
             console: true,
             dtuart: None,
-            loglvl: LogLevels {
-                always: LogLevel::Warning,
-                limited: LogLevel::Warning,
-            },
-            guest_loglvl: LogLevels {
-                always: LogLevel::None,
-                limited: LogLevel::Warning,
-            },
+            loglvl: LogLevels { always: LogLevel::Warning, limited: LogLevel::Warning },
+            guest_loglvl: LogLevels { always: LogLevel::None, limited: LogLevel::Warning },
             console_timestamps: Timestamps::None,
             console_to_ring: false,
             conring_size: 16 << 10,
-            conswitch: ConSwitch {
-                letter: b'a',
-                keep: false,
-            },
+            conswitch: ConSwitch { letter: b'a', keep: false },
             sync_console: false,
             sched: Scheduler::Credit2,
             sched_ratelimit_us: 1000,
@@ -121,10 +112,10 @@ pub struct ManualEntry {
 
 macro_rules! options {
     ($($name:literal, $syntax:literal, $default:literal, $help:literal, $set:expr;)*) => {
-        pub(super) const PARSERS: &[Parser] =
+        pub(super) static PARSERS: &[Parser] =
             &[$(Parser { name: $name, syntax: $syntax, set: $set }),*];
         /// The documentation of every option.
-        pub const MANUAL: &[ManualEntry] =
+        pub static MANUAL: &[ManualEntry] =
             &[$(ManualEntry { name: $name, syntax: $syntax, default: $default, help: $help }),*];
     };
 }
@@ -238,53 +229,20 @@ options! {
     });
 }
 
-/// Options that Xen has on Arm and that are not built.
-pub(super) const NOT_BUILT: &[&str] = &[
-    "acpi",
-    "argo",
-    "badpage",
-    "bootscrub",
-    "bootscrub_chunk",
-    "com1",
-    "com2",
-    "cpufreq",
-    "crashkernel",
-    "credit2_balance_over",
-    "credit2_balance_under",
-    "credit2_load_precision_shift",
-    "credit2_load_window_shift",
-    "credit2_runqueue",
-    "debugtrace",
-    "dma_bits",
-    "dom0-iommu",
-    "efi",
-    "flask",
-    "gdb",
-    "gnttab",
-    "hardware_dom",
-    "hmp-unsafe",
-    "iommu",
-    "low_mem_virq_limit",
-    "max_lpi_bits",
-    "memop-max-order",
-    "pci",
-    "pci-passthrough",
-    "rcu-idle-timer-period-ms",
-    "sched-gran",
-    "sched_credit2_max_cpus_runqueue",
-    "sched_credit2_migrate_resist",
-    "sched_credit_tslice_ms",
-    "sched_smt_power_savings",
-    "scrub-domheap",
-    "serial_tx_buffer",
-    "spec-ctrl",
-    "tbuf_size",
-    "tevt_mask",
-    "tickle_one_idle_cpu",
-    "timer_slop",
-    "vcpu_migration_delay",
-    "xsm",
-];
+/// Options that Xen has on Arm and that are not built, in one text, separated by spaces.
+const NOT_BUILT: &str = "acpi argo badpage bootscrub bootscrub_chunk com1 com2 cpufreq crashkernel \
+    credit2_balance_over credit2_balance_under credit2_load_precision_shift \
+    credit2_load_window_shift credit2_runqueue debugtrace dma_bits dom0-iommu efi flask \
+    gdb gnttab hardware_dom hmp-unsafe iommu low_mem_virq_limit max_lpi_bits \
+    memop-max-order pci pci-passthrough rcu-idle-timer-period-ms sched-gran \
+    sched_credit2_max_cpus_runqueue sched_credit2_migrate_resist sched_credit_tslice_ms \
+    sched_smt_power_savings scrub-domheap serial_tx_buffer spec-ctrl tbuf_size tevt_mask \
+    tickle_one_idle_cpu timer_slop vcpu_migration_delay xsm";
+
+/// The names of options that Xen has on Arm and that are not built.
+pub(super) fn not_built() -> impl Iterator<Item = &'static str> {
+    NOT_BUILT.split(' ')
+}
 
 /// Writes the manual of all options, in Markdown.
 pub fn write_manual(out: &mut dyn fmt::Write) -> fmt::Result {
@@ -296,7 +254,7 @@ pub fn write_manual(out: &mut dyn fmt::Write) -> fmt::Result {
         )?;
     }
     out.write_str("Options of Xen that are not built, and ignored with a warning: ")?;
-    for (at, name) in NOT_BUILT.iter().enumerate() {
+    for (at, name) in not_built().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         write!(out, "{comma}`{name}`")?;
     }

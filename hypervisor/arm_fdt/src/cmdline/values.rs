@@ -17,10 +17,7 @@ impl Dom0Mem {
 
     /// Bytes for dom0: the amount, not less than `min`; and in any case not more than `max`.
     pub fn resolve(&self) -> u64 {
-        self.size
-            .unwrap_or(Self::DEFAULT)
-            .max(self.min.unwrap_or(0))
-            .min(self.max.unwrap_or(u64::MAX))
+        self.size.unwrap_or(Self::DEFAULT).max(self.min.unwrap_or(0)).min(self.max.unwrap_or(u64::MAX))
     }
 
     /// `<size>`, `min:<size>`, `max:<size>`, in a list with commas.
@@ -71,10 +68,7 @@ impl VcpuCount {
 
 impl Default for VcpuCount {
     fn default() -> Self {
-        Self {
-            min: 1,
-            max: u32::MAX,
-        }
+        Self { min: 1, max: u32::MAX }
     }
 }
 
@@ -107,10 +101,7 @@ impl LogLevels {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (always, limited) = text.split_once('/').unwrap_or((text, text));
         let always = Self::level(always)?;
-        Some(Self {
-            always,
-            limited: Self::level(limited)?.max(always),
-        })
+        Some(Self { always, limited: Self::level(limited)?.max(always) })
     }
 
     fn level(text: &str) -> Option<LogLevel> {
@@ -154,9 +145,7 @@ impl Timestamps {
             ("boot", Self::Boot),
             ("raw", Self::Raw),
         ];
-        choice(text, &named).or_else(|| {
-            boolean(text).map(|on| if on { Self::Date } else { Self::None })
-        })
+        choice(text, &named).or_else(|| boolean(text).map(|on| if on { Self::Date } else { Self::None }))
     }
 }
 
@@ -220,10 +209,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 
 /// The value that `text` names.
 pub(super) fn choice<T: Copy>(text: &str, named: &[(&str, T)]) -> Option<T> {
-    named
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, value)| *value)
+    named.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
 }
 
 /// A number that fits 32 bits.
@@ -255,9 +241,7 @@ fn number(text: &str) -> Option<(u64, &str)> {
         None if text.starts_with('0') => (text, 8),
         None => (text, 10),
     };
-    let end = digits
-        .find(|c: char| !c.is_digit(base))
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
     let (digits, rest) = digits.split_at_checked(end)?;
     Some((u64::from_str_radix(digits, base).ok()?, rest))
 }

@@ -1,8 +1,8 @@
 //! The nodes and properties that only dom0's tree has.
 use super::{Builder, Dom0Desc};
 use crate::fault::{Fault, Problem};
-use crate::fdt::interrupt::{FIRST_PPI, Interrupt};
 use crate::fdt::NodeId;
+use crate::fdt::interrupt::{FIRST_PPI, Interrupt};
 use crate::host::HostInfo;
 use crate::range::Range;
 use crate::text::Text;
@@ -14,11 +14,7 @@ const SECURE_TIMER_PPI: u32 = 29;
 
 /// An upper bound of the bytes added to the host's tree.
 pub(super) fn estimate(host: &HostInfo<'_>, desc: &Dom0Desc<'_>) -> usize {
-    let ranges = desc
-        .memory
-        .len()
-        .saturating_add(desc.extended.len())
-        .saturating_add(host.reserved.len());
+    let ranges = desc.memory.len().saturating_add(desc.extended.len()).saturating_add(host.reserved.len());
     let compatible = host.cpus.first().map_or(0, |cpu| cpu.compatible.len());
     let cpu = compatible.saturating_add(136);
     desc.bootargs
@@ -82,7 +78,7 @@ impl Builder<'_, '_> {
         for vcpu in 0..self.desc.vcpus {
             // Sixteen vCPUs share an Aff1, as the virtual MPIDR has it.
             let affinity = vcpu & 15 | (vcpu >> 4) << 8;
-            let mut name = Text::<16>::new();
+            let mut name = Text::new();
             name.push_str("cpu@");
             name.push_hex(u64::from(affinity));
             w.begin(name.as_str());
@@ -103,7 +99,7 @@ impl Builder<'_, '_> {
             return Ok(());
         };
         self.check_fits(ranges)?;
-        let mut name = Text::<24>::new();
+        let mut name = Text::new();
         name.push_str("memory@");
         name.push_hex(first.start());
         self.writer.begin(name.as_str());
@@ -127,11 +123,7 @@ impl Builder<'_, '_> {
             }
         }
         let id = |interrupt: Interrupt| interrupt.intid;
-        self.interrupts(&[
-            timer.secure.map_or(SECURE_TIMER_PPI, id),
-            id(timer.physical),
-            id(timer.virtual_),
-        ]);
+        self.interrupts(&[timer.secure.map_or(SECURE_TIMER_PPI, id), id(timer.physical), id(timer.virtual_)]);
         self.writer.end();
     }
 
@@ -171,13 +163,8 @@ impl Builder<'_, '_> {
     fn check_fits(&self, ranges: &[Range]) -> Result<(), Fault> {
         let fits = |number: u64, cells| cells > 1 || u32::try_from(number).is_ok();
         let (address, size) = self.cells;
-        match ranges
-            .iter()
-            .find(|r| !fits(r.start(), address) || !fits(r.size(), size))
-        {
-            Some(range) => Err(self
-                .tree
-                .fault(NodeId::ROOT, Problem::DoesNotFitCells(*range))),
+        match ranges.iter().find(|r| !fits(r.start(), address) || !fits(r.size(), size)) {
+            Some(range) => Err(self.tree.fault(NodeId::ROOT, Problem::DoesNotFitCells(*range))),
             None => Ok(()),
         }
     }

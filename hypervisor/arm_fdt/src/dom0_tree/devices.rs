@@ -6,7 +6,8 @@ use crate::fault::{Fault, Problem};
 use crate::fdt::interrupt::Interrupt;
 use crate::fdt::{NodeId, Tree};
 use crate::host::{HostInfo, Warn};
-use crate::range::{OutOfMemory, PAGE_SIZE, Range, RangeSet};
+use crate::range::{OutOfMemory, PAGE_SIZE, Range, RangeSet, push};
+use crate::sort::sort;
 
 /// What dom0 gets besides RAM.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,12 +43,7 @@ impl<'c, 'a> Collector<'c, 'a> {
 
     /// Takes what the node has if it is `usable`. False when the node uses a private interrupt:
     /// those cannot be routed to a guest.
-    pub(super) fn add(
-        &mut self,
-        node: NodeId,
-        usable: bool,
-        warn: &mut Warn<'_>,
-    ) -> Result<bool, Fault> {
+    pub(super) fn add(&mut self, node: NodeId, usable: bool, warn: &mut Warn<'_>) -> Result<bool, Fault> {
         let known = self.spis.len();
         let gic = self.gic;
         let mut private = false;
@@ -60,8 +56,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             match Interrupt::from_gic(specifier) {
                 Some(interrupt) if interrupt.is_ppi() => private = true,
                 Some(interrupt) if usable => {
-                    spis.try_reserve(1).map_err(|_| OutOfMemory)?;
-                    spis.push(interrupt);
+                    push(spis, interrupt)?;
                 }
                 Some(_) => {}
                 None => return Err(tree.fault(node, Problem::BadInterrupt)),
@@ -69,11 +64,7 @@ impl<'c, 'a> Collector<'c, 'a> {
             Ok(())
         };
         let own = tree.interrupts(node, &mut each);
-        let mapped = if usable {
-            tree.interrupt_map(node, &mut each)
-        } else {
-            Ok(())
-        };
+        let mapped = if usable { tree.interrupt_map(node, &mut each) } else { Ok(()) };
         if private {
             self.spis.truncate(known);
             return Ok(false);
@@ -105,14 +96,10 @@ impl<'c, 'a> Collector<'c, 'a> {
         push_beyond(&mut taken, desc.ipa_bits)?;
         taken.normalise();
         let uart = desc.uart.and_then(|(_, interrupt)| interrupt);
-        self.spis.sort_unstable();
+        sort(&mut self.spis);
         self.spis.dedup_by_key(|spi| spi.intid);
         self.spis.retain(|spi| uart.is_none_or(|u| u.intid != spi.intid));
-        Ok(Dom0Devices {
-            mmio: pages(&self.mmio)?.without(&taken)?,
-            reserved,
-            spis: self.spis,
-        })
+        Ok(Dom0Devices { mmio: pages(&self.mmio)?.without(&taken)?, reserved, spis: self.spis })
     }
 }
 

@@ -49,11 +49,7 @@ pub(super) struct Filter<'f, 'a> {
 }
 
 impl<'f, 'a> Filter<'f, 'a> {
-    pub(super) fn new(
-        tree: &'f Tree<'a>,
-        host: &'f HostInfo<'a>,
-        desc: &Dom0Desc<'_>,
-    ) -> Self {
+    pub(super) fn new(tree: &'f Tree<'a>, host: &'f HostInfo<'a>, desc: &Dom0Desc<'_>) -> Self {
         Self {
             tree,
             host,
@@ -101,9 +97,8 @@ impl<'f, 'a> Filter<'f, 'a> {
     /// still there. Those that are removed are all below the GIC.
     pub(super) fn keeps_msi(&self, bytes: &[u8], index: usize) -> bool {
         let target = phandle_in(bytes, index).and_then(|phandle| self.tree.by_phandle(phandle));
-        target.is_some_and(|node| {
-            self.tree.parent(node) != Some(self.host.gic.node) || self.is_kept_its(node)
-        })
+        target
+            .is_some_and(|node| self.tree.parent(node) != Some(self.host.gic.node) || self.is_kept_its(node))
     }
 
     fn is_replaced(&self, node: NodeId) -> bool {
@@ -137,9 +132,8 @@ impl<'f, 'a> Filter<'f, 'a> {
 /// Whether a property of the host's /chosen is for dom0 as well. `bootargs` and the RAM disk are
 /// written anew; the others were for the hypervisor, or tell of firmware that dom0 has no access to.
 pub(super) fn keep_in_chosen(name: &[u8]) -> bool {
-    let begins = |prefix: &[u8]| name.starts_with(prefix);
-    !(begins(b"xen,")
-        || begins(b"linux,initrd-")
-        || begins(b"linux,uefi-")
-        || matches!(name, b"bootargs" | b"stdout-path" | b"linux,stdout-path"))
+    // What their names begin with.
+    static REMOVED: [&[u8]; 6] =
+        [b"xen,", b"linux,initrd-", b"linux,uefi-", b"bootargs", b"stdout-path", b"linux,stdout-path"];
+    !REMOVED.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -23,12 +23,25 @@ use devices::Collector;
 use filter::{Fate, Filter};
 
 pub use devices::Dom0Devices;
-pub use regions::{MIN_EXTENDED, Regions, RegionWish, free_ppi, free_regions};
+pub use regions::{MIN_EXTENDED, RegionWish, Regions, free_ppi, free_regions};
 
 /// Size of a GICv3 redistributor in bytes: two frames of 64 KiB.
 pub const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
 /// The most vCPUs on a GICv2: its target registers have a bit for each of eight.
 const GICV2_VCPUS: u32 = 8;
+
+/// What dom0's GIC node has from the host's.
+static GIC_PROPERTIES: [&[u8]; 9] = [
+    b"#address-cells",
+    b"#interrupt-cells",
+    b"#size-cells",
+    b"compatible",
+    b"interrupt-controller",
+    b"interrupt-parent",
+    b"linux,phandle",
+    b"phandle",
+    b"ranges",
+];
 
 /// What dom0 is given.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +79,7 @@ pub struct Dom0Tree {
     /// What goes with it.
     pub devices: Dom0Devices,
     /// How many of the host's redistributor regions the tree shows; 0 for GICv2. Dom0's virtual GIC
-    /// has its frames there.
+    /// has its frames there, [`REDISTRIBUTOR_SIZE`] apart whatever the host's are.
     pub redistributor_regions: usize,
 }
 
@@ -103,12 +116,7 @@ pub fn build(
         warn,
     };
     builder.node(NodeId::ROOT, true)?;
-    let Builder {
-        writer,
-        collector,
-        reserved,
-        ..
-    } = builder;
+    let Builder { writer, collector, reserved, .. } = builder;
     Ok(Dom0Tree {
         dtb: writer.finish().map_err(Fault::general)?,
         devices: collector.finish(host, desc, &reserved)?,
@@ -117,11 +125,7 @@ pub fn build(
 }
 
 /// How many of the host's redistributor regions `vcpus` need.
-fn redistributor_regions(
-    tree: &Tree<'_>,
-    host: &HostInfo<'_>,
-    vcpus: u32,
-) -> Result<usize, Fault> {
+fn redistributor_regions(tree: &Tree<'_>, host: &HostInfo<'_>, vcpus: u32) -> Result<usize, Fault> {
     let (room, regions) = match &host.gic.version {
         GicVersion::V2 { .. } => (u64::from(GICV2_VCPUS), 0),
         GicVersion::V3 { redistributors, .. } => {
@@ -197,16 +201,17 @@ impl Builder<'_, '_> {
     /// Takes over a node's properties, but those that would mislead dom0.
     fn properties(&mut self, node: NodeId, passthrough: bool) {
         let chosen = self.filter.is_chosen(node);
+        let mut keeps_map = None;
         for property in self.tree.properties(node) {
             let keep = match self.tree.property_name(&property) {
                 b"xen,passthrough" | b"iommus" | b"iommu-map" | b"iommu-map-mask" => false,
                 b"status" => !passthrough,
                 b"msi-parent" => self.filter.keeps_msi(property.value, 0),
                 b"msi-map" => self.filter.keeps_msi(property.value, 1),
-                b"msi-map-mask" => self
-                    .tree
-                    .property(node, "msi-map")
-                    .is_some_and(|map| self.filter.keeps_msi(map, 1)),
+                b"msi-map-mask" => *keeps_map.get_or_insert_with(|| {
+                    let map = self.tree.property(node, "msi-map");
+                    map.is_some_and(|map| self.filter.keeps_msi(map, 1))
+                }),
                 name if chosen => filter::keep_in_chosen(name),
                 _ => true,
             };
@@ -227,26 +232,20 @@ impl Builder<'_, '_> {
         let entries = self.regions.max(1).saturating_add(1);
         let parent = tree.parent(node).unwrap_or(NodeId::ROOT);
         let (address, size) = tree.child_cells(parent);
-        let unit = usize::from(address)
-            .saturating_add(usize::from(size))
-            .saturating_mul(4);
+        let unit = usize::from(address).saturating_add(usize::from(size)).saturating_mul(4);
         for property in tree.properties(node) {
-            match tree.property_name(&property) {
-                b"compatible" | b"phandle" | b"linux,phandle" | b"#address-cells"
-                | b"#size-cells" | b"#interrupt-cells" | b"interrupt-controller" | b"ranges"
-                | b"interrupt-parent" => self.writer.copy(&property),
-                b"reg" => {
-                    let used = unit.saturating_mul(entries);
-                    let value = property.value.get(..used).unwrap_or(property.value);
-                    self.writer.copy(&crate::fdt::Property { value, ..property });
-                }
-                _ => {}
+            let name = tree.property_name(&property);
+            if name == b"reg" {
+                let used = unit.saturating_mul(entries);
+                let value = property.value.get(..used).unwrap_or(property.value);
+                self.writer.copy(&crate::fdt::Property { value, ..property });
+            } else if GIC_PROPERTIES.contains(&name) {
+                self.writer.copy(&property);
             }
         }
         if self.regions > 0 {
             // At most 64.
-            self.writer
-                .words("#redistributor-regions", &[self.regions as u32]);
+            self.writer.words("#redistributor-regions", &[self.regions as u32]);
         }
         for child in tree.children(node) {
             if self.filter.is_kept_its(child) {

@@ -6,7 +6,7 @@ use crate::fault::{Fault, Problem};
 use crate::fdt::interrupt::{FIRST_PPI, FIRST_SPI, Interrupt};
 use crate::fdt::{NodeId, Tree};
 use crate::host::HostInfo;
-use crate::range::{OutOfMemory, Range, RangeSet};
+use crate::range::{OutOfMemory, Range, RangeSet, push};
 
 /// Alignment of what is found: 2 MiB, so that large mappings fit.
 const ALIGN: u64 = 2 << 20;
@@ -35,11 +35,7 @@ pub struct Regions {
 
 /// Finds addresses with neither RAM nor reserved memory nor a device of the host's tree (used by
 /// dom0 or not, enabled or not), lowest first. The first 2 MiB are never taken.
-pub fn free_regions(
-    tree: &Tree<'_>,
-    host: &HostInfo<'_>,
-    wish: &RegionWish,
-) -> Result<Regions, Fault> {
+pub fn free_regions(tree: &Tree<'_>, host: &HostInfo<'_>, wish: &RegionWish) -> Result<Regions, Fault> {
     let mut used = RangeSet::new();
     used.extend(host.memory.as_slice())?;
     for entry in &host.reserved {
@@ -85,14 +81,10 @@ pub fn free_regions(
         };
         let region = Range::from_bounds(start, end).filter(|r| r.size() >= MIN_EXTENDED);
         if let Some(region) = region.filter(|_| extended.len() < wish.max_extended) {
-            extended.try_reserve(1).map_err(|_| OutOfMemory)?;
-            extended.push(region);
+            push(&mut extended, region)?;
         }
     }
-    Ok(Regions {
-        grant_table,
-        extended,
-    })
+    Ok(Regions { grant_table, extended })
 }
 
 /// The start of the last block of 2^64 bytes, which no guest has.

@@ -3,6 +3,9 @@ use super::{NodeId, Tree, value};
 use crate::fault::{Fault, Problem};
 use crate::range::Range;
 
+/// The most entries of `ranges` that are looked at for each register (real buses: below 20).
+const MAX_WINDOWS: usize = 64;
+
 /// `reg` of a node, entry by entry, in the parent's address space.
 pub struct Regs<'a> {
     rest: &'a [u8],
@@ -44,16 +47,13 @@ impl<'a> Tree<'a> {
                 node,
                 Problem::BadLength {
                     property: name,
-                    len: bytes.len(),
-                    unit,
+                    // Both are below MAX_SIZE.
+                    len: bytes.len() as u32,
+                    unit: unit as u32,
                 },
             ));
         }
-        Ok(Some(Regs {
-            rest: bytes,
-            address_cells,
-            size_cells,
-        }))
+        Ok(Some(Regs { rest: bytes, address_cells, size_cells }))
     }
 
     /// Entry `index` of the node's `reg` as the CPU sees it; `None` when `reg` is shorter.
@@ -84,33 +84,26 @@ impl<'a> Tree<'a> {
         let mut address = address;
         // The root is at most MAX_DEPTH steps away.
         while let Some(above) = self.parent(bus) {
-            let ranges = self.property(bus, "ranges")?;
+            let ranges = self.ranges(bus)?;
             if !ranges.is_empty() {
-                address = self
-                    .windows(bus, above, ranges)?
-                    .find_map(|w| w.translate(address))?;
+                address = self.windows(bus, above, ranges)?.find_map(|w| w.translate(address))?;
             }
             bus = above;
         }
         Some(address)
     }
 
-    /// The windows of `bus` into `above`, as its `ranges` lists them. `None` for cells or a length
-    /// that make no sense here.
+    /// The windows of `bus` into `above`, as its `ranges` lists them. `None` for cells, a length or
+    /// a number of entries that make no sense here.
     fn windows(&self, bus: NodeId, above: NodeId, ranges: &'a [u8]) -> Option<Windows<'a>> {
         let (child, size) = self.child_cells(bus);
         let (parent, _) = self.child_cells(above);
         let cells = [child, parent, size].map(usize::from);
         let [child, parent, size] = cells;
         let fits = (1..=3).contains(&child) && (1..=2).contains(&parent) && (1..=2).contains(&size);
-        let unit = child
-            .saturating_add(parent)
-            .saturating_add(size)
-            .saturating_mul(4);
-        (fits && ranges.len().is_multiple_of(unit)).then_some(Windows {
-            rest: ranges,
-            cells,
-        })
+        let unit = child.saturating_add(parent).saturating_add(size).saturating_mul(4);
+        let bounded = ranges.len() <= unit.saturating_mul(MAX_WINDOWS);
+        (fits && bounded && ranges.len().is_multiple_of(unit)).then_some(Windows { rest: ranges, cells })
     }
 
     /// What a PCI host bridge's `ranges` maps, as the CPU sees it. Calls `each` once per window.
@@ -119,8 +112,7 @@ impl<'a> Tree<'a> {
         bridge: NodeId,
         each: &mut dyn FnMut(Range) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let (Some(ranges), Some(above)) = (self.property(bridge, "ranges"), self.parent(bridge))
-        else {
+        let (Some(ranges), Some(above)) = (self.ranges(bridge), self.parent(bridge)) else {
             return Ok(());
         };
         let Some(windows) = self.windows(bridge, above, ranges) else {
@@ -146,9 +138,7 @@ struct Window {
 impl Window {
     fn translate(&self, address: u64) -> Option<u64> {
         let offset = address.checked_sub(self.child)?;
-        (offset < self.size)
-            .then(|| self.parent.checked_add(offset))
-            .flatten()
+        (offset < self.size).then(|| self.parent.checked_add(offset)).flatten()
     }
 }
 
@@ -167,10 +157,6 @@ impl Iterator for Windows<'_> {
         let (parent, rest) = value::take(rest, parent)?;
         let (size, rest) = value::take(rest, size)?;
         self.rest = rest;
-        Some(Window {
-            child,
-            parent,
-            size,
-        })
+        Some(Window { child, parent, size })
     }
 }

@@ -63,18 +63,14 @@ impl fmt::Display for FdtError {
                 "no device tree: it starts with {word:#010x}, not {MAGIC:#010x}; the boot loader \
                  must pass its address in x0"
             ),
-            Self::BadVersion {
-                version,
-                last_compatible,
-            } => write!(
+            Self::BadVersion { version, last_compatible } => write!(
                 f,
                 "device tree of version {version} (compatible to {last_compatible}); \
                  version {VERSION} is needed"
             ),
-            Self::BadSize(size) => write!(
-                f,
-                "device tree of {size} bytes; {HEADER_SIZE} to {MAX_SIZE} are possible"
-            ),
+            Self::BadSize(size) => {
+                write!(f, "device tree of {size} bytes; {HEADER_SIZE} to {MAX_SIZE} are possible")
+            }
             Self::Truncated { total, have } => {
                 write!(f, "device tree of {total} bytes is cut off after {have}")
             }
@@ -83,10 +79,9 @@ impl fmt::Display for FdtError {
             }
             Self::BadToken(at) => write!(f, "device tree damaged at offset {at:#x}"),
             Self::BadName(at) => write!(f, "device tree damaged: bad name at offset {at:#x}"),
-            Self::TooDeep(at) => write!(
-                f,
-                "device tree nested deeper than {MAX_DEPTH} nodes at offset {at:#x}"
-            ),
+            Self::TooDeep(at) => {
+                write!(f, "device tree nested deeper than {MAX_DEPTH} nodes at offset {at:#x}")
+            }
             Self::TooManyNodes => write!(f, "device tree of more than {MAX_NODES} nodes"),
             Self::OutOfMemory => f.write_str("no memory to read the device tree"),
         }
@@ -94,29 +89,19 @@ impl fmt::Display for FdtError {
 }
 
 /// Checks the header in the first 40 bytes of a blob and returns the size of the whole in bytes,
-/// so that the caller knows how much to map before [`Tree::parse`].
+/// so that the caller knows how much to map before [`Tree::parse`](super::Tree::parse).
 pub fn total_size(header: &[u8]) -> Result<usize, FdtError> {
-    let short = FdtError::Truncated {
-        total: HEADER_SIZE,
-        have: header.len(),
-    };
+    let short = FdtError::Truncated { total: HEADER_SIZE, have: header.len() };
     let word = |at: usize| word_at(header, at).ok_or(short);
     if word(0)? != MAGIC {
         return Err(FdtError::BadMagic(word(0)?));
     }
     let (version, last_compatible) = (word(20)?, word(24)?);
     if version < VERSION || last_compatible > VERSION {
-        return Err(FdtError::BadVersion {
-            version,
-            last_compatible,
-        });
+        return Err(FdtError::BadVersion { version, last_compatible });
     }
     let size = word(4)? as usize;
-    if (HEADER_SIZE..=MAX_SIZE).contains(&size) {
-        Ok(size)
-    } else {
-        Err(FdtError::BadSize(size))
-    }
+    if (HEADER_SIZE..=MAX_SIZE).contains(&size) { Ok(size) } else { Err(FdtError::BadSize(size)) }
 }
 
 /// A property as it stands in the blob.
@@ -161,10 +146,7 @@ impl<'a> Cursor<'a> {
                 BEGIN_NODE => {
                     let name = self.pos;
                     let tail = self.block.get(name..).ok_or(bad)?;
-                    let len = tail
-                        .iter()
-                        .position(|b| *b == 0)
-                        .ok_or(FdtError::BadName(name))?;
+                    let len = tail.iter().position(|b| *b == 0).ok_or(FdtError::BadName(name))?;
                     self.skip(len.saturating_add(1));
                     return Ok(Token::Begin { name, len });
                 }
@@ -204,10 +186,7 @@ impl FdtError {
 
 /// The word at byte `at`.
 pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|word| u32::from_be_bytes(*word))
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
 /// The name at `offset` of the strings block.
@@ -222,10 +201,6 @@ pub(super) fn find_reservations(data: &[u8], offset: usize) -> Result<&[u8], Fdt
     let bad = FdtError::BadBlock("memory reservation");
     let tail = data.get(offset..).ok_or(bad)?;
     let (entries, _) = tail.as_chunks::<16>();
-    let count = entries
-        .iter()
-        .take(MAX_RESERVATIONS)
-        .position(|entry| *entry == [0; 16])
-        .ok_or(bad)?;
+    let count = entries.iter().take(MAX_RESERVATIONS).position(|entry| *entry == [0; 16]).ok_or(bad)?;
     tail.get(..count.saturating_mul(16)).ok_or(bad)
 }

@@ -38,11 +38,7 @@ impl Interrupt {
         };
         let intid = number.checked_add(first).filter(|id| *id <= last)?;
         // 1 rising edge, 2 falling edge, 4 high level, 8 low level.
-        Some(Self {
-            intid,
-            edge: flags & 3 != 0,
-            inverted: flags & 0xa != 0,
-        })
+        Some(Self { intid, edge: flags & 3 != 0, inverted: flags & 0xa != 0 })
     }
 }
 
@@ -68,13 +64,13 @@ impl<'a> Tree<'a> {
                 node,
                 Problem::BadLength {
                     property: "interrupts",
-                    len: list.len(),
-                    unit,
+                    // Both are below MAX_SIZE.
+                    len: list.len() as u32,
+                    unit: unit as u32,
                 },
             ));
         }
-        list.chunks_exact(unit)
-            .try_for_each(|specifier| each(parent, specifier))
+        list.chunks_exact(unit).try_for_each(|specifier| each(parent, specifier))
     }
 
     fn extended_interrupts(
@@ -108,7 +104,8 @@ impl<'a> Tree<'a> {
             return Ok(());
         };
         let bad = || self.fault(node, Problem::BadValue("interrupt-map"));
-        let address = self.own_address_cells(node);
+        // Without cells of its own a node counts as having none.
+        let address = self.own_address_cells(node).map_or(0, usize::from);
         let specifier = self.interrupt_cells(node).map_or(0, usize::from);
         let child_len = address.saturating_add(specifier).saturating_mul(4);
         let mut rest = map;
@@ -124,7 +121,7 @@ impl<'a> Tree<'a> {
                     let controller = self.need_phandle(node, phandle)?;
                     (
                         controller,
-                        self.own_address_cells(controller).saturating_mul(4),
+                        self.own_address_cells(controller).map_or(0, usize::from).saturating_mul(4),
                         self.specifier_len(controller)?,
                     )
                 }
@@ -140,12 +137,7 @@ impl<'a> Tree<'a> {
 
     /// The node's interrupt number `index`, which must go to the GIC `gic`. `None` when there are
     /// fewer.
-    pub fn gic_interrupt(
-        &self,
-        node: NodeId,
-        gic: NodeId,
-        index: usize,
-    ) -> Result<Option<Interrupt>, Fault> {
+    pub fn gic_interrupt(&self, node: NodeId, gic: NodeId, index: usize) -> Result<Option<Interrupt>, Fault> {
         let mut found = None;
         let mut at = 0usize;
         self.interrupts(node, &mut |controller, specifier| {
@@ -170,14 +162,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// `#address-cells` as interrupt maps count it: 0 when the node itself has none.
-    fn own_address_cells(&self, node: NodeId) -> usize {
-        self.property_u32(node, "#address-cells")
-            .map_or(0, |cells| cells as usize)
-    }
-
     fn need_phandle(&self, node: NodeId, phandle: u32) -> Result<NodeId, Fault> {
-        self.by_phandle(phandle)
-            .ok_or_else(|| self.fault(node, Problem::NoSuchPhandle(phandle)))
+        self.by_phandle(phandle).ok_or_else(|| self.fault(node, Problem::NoSuchPhandle(phandle)))
     }
 }

@@ -21,14 +21,10 @@ fn header_word(blob: &[u8], at: usize, word: u32) -> Vec<u8> {
 /// Asserts that both readers see the same nodes with the same properties.
 fn assert_same(tree: &Tree<'_>, id: NodeId, other: dtoolkit::fdt::FdtNode<'_>) {
     assert_eq!(tree.name(id), other.name());
-    let ours: Vec<_> = tree
-        .properties(id)
-        .map(|p| (tree.property_name(&p).to_vec(), p.value.to_vec()))
-        .collect();
-    let theirs: Vec<_> = other
-        .properties()
-        .map(|p| (p.name().as_bytes().to_vec(), p.value().to_vec()))
-        .collect();
+    let ours: Vec<_> =
+        tree.properties(id).map(|p| (tree.property_name(&p).to_vec(), p.value.to_vec())).collect();
+    let theirs: Vec<_> =
+        other.properties().map(|p| (p.name().as_bytes().to_vec(), p.value().to_vec())).collect();
     assert_eq!(ours, theirs);
     let children: Vec<_> = tree.children(id).collect();
     let others: Vec<_> = other.children().collect();
@@ -44,10 +40,7 @@ fn real_trees_read_as_another_reader_reads_them() {
     for blob in TREES {
         let fdt = Fdt::new(blob).unwrap();
         assert_same(&tree(blob), NodeId::ROOT, fdt.root());
-        let reserved: Vec<_> = fdt
-            .memory_reservations()
-            .map(|r| (r.address(), r.size()))
-            .collect();
+        let reserved: Vec<_> = fdt.memory_reservations().map(|r| (r.address(), r.size())).collect();
         assert_eq!(tree(blob).reservations().collect::<Vec<_>>(), reserved);
     }
 }
@@ -80,10 +73,7 @@ fn tree_copied_by_the_writer_reads_the_same() {
         let added = model.root.remove_child("added").unwrap();
         assert_eq!(added.property("text").unwrap().value(), b"value\0");
         assert_eq!(added.property("text2").unwrap().value(), b"abc");
-        assert_eq!(
-            added.property("reg").unwrap().value(),
-            [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]
-        );
+        assert_eq!(added.property("reg").unwrap().value(), [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]);
         let original = DeviceTree::from_fdt(&Fdt::new(blob).unwrap());
         assert_eq!(model.root, original.root);
     }
@@ -114,54 +104,21 @@ fn blob_of_a_larger_total_size_than_used_is_accepted() {
 #[test]
 fn header_faults_are_told_apart() {
     let parse = |blob: &[u8]| Tree::parse(blob).err();
-    assert_eq!(
-        parse(&VIRT_GIC3[..30]),
-        Some(FdtError::Truncated {
-            total: 7675,
-            have: 30
-        })
-    );
-    assert_eq!(
-        parse(&[]),
-        Some(FdtError::Truncated { total: 40, have: 0 })
-    );
-    assert_eq!(
-        parse(&VIRT_GIC3[..7674]),
-        Some(FdtError::Truncated {
-            total: 7675,
-            have: 7674
-        })
-    );
-    assert_eq!(
-        parse(&header_word(VIRT_GIC3, 0, 0x1234)),
-        Some(FdtError::BadMagic(0x1234))
-    );
+    assert_eq!(parse(&VIRT_GIC3[..30]), Some(FdtError::Truncated { total: 7675, have: 30 }));
+    assert_eq!(parse(&[]), Some(FdtError::Truncated { total: 40, have: 0 }));
+    assert_eq!(parse(&VIRT_GIC3[..7674]), Some(FdtError::Truncated { total: 7675, have: 7674 }));
+    assert_eq!(parse(&header_word(VIRT_GIC3, 0, 0x1234)), Some(FdtError::BadMagic(0x1234)));
     assert_eq!(
         parse(&header_word(VIRT_GIC3, 24, 18)),
-        Some(FdtError::BadVersion {
-            version: 17,
-            last_compatible: 18
-        })
+        Some(FdtError::BadVersion { version: 17, last_compatible: 18 })
     );
-    assert_eq!(
-        parse(&header_word(VIRT_GIC3, 4, 3 << 20)),
-        Some(FdtError::BadSize(3 << 20))
-    );
+    assert_eq!(parse(&header_word(VIRT_GIC3, 4, 3 << 20)), Some(FdtError::BadSize(3 << 20)));
     for (at, block) in [(8, "structure"), (12, "strings"), (16, "memory reservation")] {
-        assert_eq!(
-            parse(&header_word(VIRT_GIC3, at, 0x7fff_fff0)),
-            Some(FdtError::BadBlock(block))
-        );
+        assert_eq!(parse(&header_word(VIRT_GIC3, at, 0x7fff_fff0)), Some(FdtError::BadBlock(block)));
     }
     // A reservation block without an end.
-    assert_eq!(
-        parse(&header_word(VIRT_GIC3, 16, 7660)),
-        Some(FdtError::BadBlock("memory reservation"))
-    );
-    assert_eq!(
-        parse(&header_word(VIRT_GIC3, 8, 66)),
-        Some(FdtError::BadBlock("structure"))
-    );
+    assert_eq!(parse(&header_word(VIRT_GIC3, 16, 7660)), Some(FdtError::BadBlock("memory reservation")));
+    assert_eq!(parse(&header_word(VIRT_GIC3, 8, 66)), Some(FdtError::BadBlock("structure")));
 }
 
 #[test]
@@ -173,18 +130,7 @@ fn tokens_out_of_order_are_refused() {
     let blob = |parts: &[&[u32]]| {
         let structure: Vec<u8> = parts.concat().iter().flat_map(|w| w.to_be_bytes()).collect();
         let strings = 56 + structure.len() as u32;
-        let header = [
-            0xd00d_feed,
-            strings + 2,
-            56,
-            strings,
-            40,
-            17,
-            16,
-            0,
-            2,
-            structure.len() as u32,
-        ];
+        let header = [0xd00d_feed, strings + 2, 56, strings, 40, 17, 16, 0, 2, structure.len() as u32];
         let header: Vec<u8> = header.iter().flat_map(|w| w.to_be_bytes()).collect();
         [&header[..], &[0; 16], &structure, b"p\0"].concat()
     };
@@ -204,17 +150,11 @@ fn tokens_out_of_order_are_refused() {
     assert_eq!(parse(&[begin, &[3, 100, 0], end, finish]), bad(2));
     assert_eq!(parse(&[begin, &[3, 0, 9], end, finish]), Some(FdtError::BadName(9)));
     assert_eq!(parse(&[begin, begin, end, end, finish]), Some(FdtError::BadName(68)));
-    assert_eq!(
-        parse(&[begin, &[1, 0x612f_0000], end, end, finish]),
-        Some(FdtError::BadName(68))
-    );
-    let deep: Vec<&[u32]> = std::iter::once(begin)
-        .chain(std::iter::repeat_n(child, 40))
-        .collect();
+    assert_eq!(parse(&[begin, &[1, 0x612f_0000], end, end, finish]), Some(FdtError::BadName(68)));
+    let deep: Vec<&[u32]> = std::iter::once(begin).chain(std::iter::repeat_n(child, 40)).collect();
     assert!(matches!(parse(&deep), Some(FdtError::TooDeep(_))));
-    let wide: Vec<&[u32]> = std::iter::once(begin)
-        .chain(std::iter::repeat_n([child, end], MAX_NODES).flatten())
-        .collect();
+    let wide: Vec<&[u32]> =
+        std::iter::once(begin).chain(std::iter::repeat_n([child, end], MAX_NODES).flatten()).collect();
     assert_eq!(parse(&wide), Some(FdtError::TooManyNodes));
 }
 
@@ -241,9 +181,7 @@ fn nodes_are_found_by_path_alias_and_phandle() {
 
 #[test]
 fn status_counts_for_everything_below() {
-    let blob = Edit::new(BOARD)
-        .set("/soc/bus@210000", "status", b"disabled\0")
-        .blob();
+    let blob = Edit::new(BOARD).set("/soc/bus@210000", "status", b"disabled\0").blob();
     let tree = tree(&blob);
     assert!(!tree.enabled(tree.find("/soc/bus@210000/adc@100").unwrap()));
     assert!(tree.enabled(tree.find("/soc/ethernet@206000").unwrap()));
@@ -254,35 +192,32 @@ fn status_counts_for_everything_below() {
 fn registers_are_translated_through_every_bus() {
     let tree = tree(BOARD);
     let reg = |path: &str, index| tree.cpu_reg(tree.find(path).unwrap(), index);
-    assert_eq!(
-        reg("/soc/bus@210000/adc@100", 0),
-        Ok(Some(range(0xfe21_0100, 0x10)))
-    );
-    assert_eq!(
-        reg("/soc/interrupt-controller@40041000", 1),
-        Ok(Some(range(0xff84_2000, 0x1000)))
-    );
+    assert_eq!(reg("/soc/bus@210000/adc@100", 0), Ok(Some(range(0xfe21_0100, 0x10))));
+    assert_eq!(reg("/soc/interrupt-controller@40041000", 1), Ok(Some(range(0xff84_2000, 0x1000))));
     assert_eq!(reg("/soc/ethernet@206000", 2), Ok(None));
     assert_eq!(reg("/timer", 0), Ok(None));
-    assert_eq!(
-        reg("/soc/hidden/flashpart@0", 0).unwrap_err().problem,
-        crate::Problem::NotMapped
-    );
+    assert_eq!(reg("/soc/hidden/flashpart@0", 0).unwrap_err().problem, crate::Problem::NotMapped);
     assert_eq!(
         reg("/soc/i2c@205000/sensor@48", 0).unwrap_err().problem,
-        crate::Problem::BadCells {
-            address: 1,
-            size: 0
-        }
+        crate::Problem::BadCells { address: 1, size: 0 }
     );
     assert_eq!(
         reg("/soc/odd@260000", 0).unwrap_err().problem,
-        crate::Problem::BadLength {
-            property: "reg",
-            len: 12,
-            unit: 8
-        }
+        crate::Problem::BadLength { property: "reg", len: 12, unit: 8 }
     );
+}
+
+#[test]
+fn bus_with_more_windows_than_are_looked_at_leads_nowhere() {
+    let windows = |count: u32| {
+        let ranges: Vec<u32> =
+            (0..count).flat_map(|n| [n << 20, 0, 0xf000_0000 + (n << 20), 1 << 20]).collect();
+        let blob = Edit::new(BOARD).cells("/soc", "ranges", &ranges).blob();
+        let tree = tree(&blob);
+        tree.cpu_reg(tree.find("/soc/ethernet@206000").unwrap(), 0).ok()
+    };
+    assert_eq!(windows(64), Some(Some(range(0xf020_6000, 0x1000))));
+    assert_eq!(windows(65), None);
 }
 
 #[test]
@@ -295,10 +230,7 @@ fn pci_windows_are_what_the_cpu_sees() {
         Ok(())
     })
     .unwrap();
-    assert_eq!(
-        windows,
-        [range(0x6_0000_0000, 0x400_0000), range(0x6_0400_0000, 0x1_0000)]
-    );
+    assert_eq!(windows, [range(0x6_0000_0000, 0x400_0000), range(0x6_0400_0000, 0x1_0000)]);
 }
 
 #[test]
@@ -319,16 +251,10 @@ fn interrupts_come_from_every_kind_of_list() {
         }
         found
     };
-    assert_eq!(
-        collect("/soc/ethernet@206000", false),
-        [Some((95, false)), None, Some((96, true))]
-    );
+    assert_eq!(collect("/soc/ethernet@206000", false), [Some((95, false)), None, Some((96, true))]);
     assert_eq!(collect("/soc/i2c@205000", false), [Some((94, false))]);
     assert_eq!(collect("/pmu", false), [Some((23, false))]);
-    assert_eq!(
-        collect("/pcie@7d500000", true),
-        [Some((175, false)), Some((176, false))]
-    );
+    assert_eq!(collect("/pcie@7d500000", true), [Some((175, false)), Some((176, false))]);
     assert_eq!(collect("/cpus", false), []);
 }
 
@@ -346,29 +272,13 @@ fn damaged_interrupt_lists_are_faults_of_their_node() {
     };
     let (net, pcie) = ("/soc/ethernet@206000", "/pcie@7d500000");
     let list = "interrupts-extended";
-    check(
-        Edit::new(BOARD).cells(net, list, &[0x999, 1]),
-        net,
-        Problem::NoSuchPhandle(0x999),
-    );
-    check(
-        Edit::new(BOARD).cells(net, list, &[1, 0]),
-        net,
-        Problem::BadValue(list),
-    );
-    check(
-        Edit::new(BOARD).set(net, list, &[0, 0]),
-        net,
-        Problem::BadValue(list),
-    );
+    check(Edit::new(BOARD).cells(net, list, &[0x999, 1]), net, Problem::NoSuchPhandle(0x999));
+    check(Edit::new(BOARD).cells(net, list, &[1, 0]), net, Problem::BadValue(list));
+    check(Edit::new(BOARD).set(net, list, &[0, 0]), net, Problem::BadValue(list));
     check(
         Edit::new(BOARD).cells("/soc/gpio@204000", "interrupts", &[0, 61]),
         "/soc/gpio@204000",
-        Problem::BadLength {
-            property: "interrupts",
-            len: 8,
-            unit: 12,
-        },
+        Problem::BadLength { property: "interrupts", len: 8, unit: 12 },
     );
     check(
         Edit::new(BOARD).cells(pcie, "interrupt-map", &[0, 0, 0, 1, 1, 0, 0]),

@@ -5,8 +5,9 @@ use super::blob::{Cursor, FdtError, MAX_DEPTH, MAX_NODES, Property, Token};
 use super::blob::{find_reservations, name_at, total_size, word_at};
 use super::value;
 use crate::fault::{Fault, Problem};
-use crate::range::Range;
-use crate::text::NodePath;
+use crate::range::{OutOfMemory, Range, push};
+use crate::sort::sort;
+use crate::text::Text;
 
 /// The longest node name accepted, in bytes (the specification has 31 and an address).
 const MAX_NAME: usize = 255;
@@ -39,6 +40,8 @@ struct Entry {
     phandle: u32,
     /// Own `interrupt-parent`, or 0.
     irq_parent: u32,
+    /// Where `ranges` is in the structure block, or 0.
+    ranges: u32,
     /// The first node behind this one's subtree.
     next: u16,
     parent: u16,
@@ -47,6 +50,8 @@ struct Entry {
     address_cells: u8,
     /// `#size-cells` for the children: own or inherited.
     size_cells: u8,
+    /// Whether `address_cells` is its own.
+    own_address_cells: bool,
     /// Own `#interrupt-cells`, or 0.
     interrupt_cells: u8,
     /// Whether this node and all above it are enabled.
@@ -72,18 +77,13 @@ pub struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Checks the blob in `data` (bytes behind its total size are ignored) and indexes it: two
-    /// walks over it, 28 bytes of heap per node.
+    /// walks over it, 32 bytes of heap per node.
     pub fn parse(data: &'a [u8]) -> Result<Self, FdtError> {
         let total = total_size(data)?;
-        let data = data.get(..total).ok_or(FdtError::Truncated {
-            total,
-            have: data.len(),
-        })?;
+        let data = data.get(..total).ok_or(FdtError::Truncated { total, have: data.len() })?;
         let word = |at: usize| word_at(data, at).unwrap_or(0) as usize;
         let block = |name, offset: usize, size: usize| {
-            data.get(offset..)
-                .and_then(|tail| tail.get(..size))
-                .ok_or(FdtError::BadBlock(name))
+            data.get(offset..).and_then(|tail| tail.get(..size)).ok_or(FdtError::BadBlock(name))
         };
         let structure = block("structure", word(8), word(36))?;
         if !word(8).is_multiple_of(4) {
@@ -100,9 +100,7 @@ impl<'a> Tree<'a> {
             phandles: Vec::new(),
         };
         let count = tree.count_nodes(word(8))?;
-        tree.nodes
-            .try_reserve_exact(count)
-            .map_err(|_| FdtError::OutOfMemory)?;
+        tree.nodes.try_reserve_exact(count).map_err(|_| FdtError::OutOfMemory)?;
         tree.index(word(8))?;
         Ok(tree)
     }
@@ -154,11 +152,7 @@ impl<'a> Tree<'a> {
 
     /// The nodes right below `node`.
     pub fn children(&self, node: NodeId) -> Children<'_, 'a> {
-        Children {
-            tree: self,
-            next: node.0.saturating_add(1),
-            end: self.after(node).0,
-        }
+        Children { tree: self, next: node.0.saturating_add(1), end: self.after(node).0 }
     }
 
     /// The node above; `None` for the root.
@@ -179,15 +173,27 @@ impl<'a> Tree<'a> {
     /// Cells of an address and of a size in `reg` of `node`'s *children*: own or inherited, as
     /// boot loaders and Linux do; 255 for values that no bus has.
     pub fn child_cells(&self, node: NodeId) -> (u8, u8) {
-        self.entry(node)
-            .map_or((2, 1), |e| (e.address_cells, e.size_cells))
+        self.entry(node).map_or((2, 1), |e| (e.address_cells, e.size_cells))
     }
 
     /// Own `#interrupt-cells`; `None` when the node has none.
     pub fn interrupt_cells(&self, node: NodeId) -> Option<u8> {
-        self.entry(node)
-            .map(|e| e.interrupt_cells)
-            .filter(|cells| *cells != 0)
+        self.entry(node).map(|e| e.interrupt_cells).filter(|cells| *cells != 0)
+    }
+
+    /// Own `#address-cells`; `None` when the node has none.
+    pub fn own_address_cells(&self, node: NodeId) -> Option<u8> {
+        self.entry(node).filter(|e| e.own_address_cells).map(|e| e.address_cells)
+    }
+
+    /// The value of `ranges`; `None` when the node has none. Kept in the index, since every
+    /// register of every node below asks for it.
+    pub fn ranges(&self, node: NodeId) -> Option<&'a [u8]> {
+        let at = self.entry(node).map(|e| e.ranges as usize).filter(|at| *at != 0)?;
+        match (Cursor { block: self.structure, pos: at }).next() {
+            Ok(Token::Prop(property)) => Some(property.value),
+            _ => None,
+        }
     }
 
     /// Own `phandle`; `None` when the node has none.
@@ -208,10 +214,7 @@ impl<'a> Tree<'a> {
     /// The node with this phandle.
     pub fn by_phandle(&self, phandle: u32) -> Option<NodeId> {
         let at = self.phandles.partition_point(|(p, _)| *p < phandle);
-        self.phandles
-            .get(at)
-            .filter(|(p, _)| *p == phandle)
-            .map(|(_, node)| NodeId(*node))
+        self.phandles.get(at).filter(|(p, _)| *p == phandle).map(|(_, node)| NodeId(*node))
     }
 
     /// The node that `node`'s `interrupts` go to: the nearest `interrupt-parent` upwards, or the
@@ -236,9 +239,7 @@ impl<'a> Tree<'a> {
     pub fn properties(&self, node: NodeId) -> impl Iterator<Item = Property<'a>> + use<'a> {
         let mut cursor = Cursor {
             block: self.structure,
-            pos: self
-                .entry(node)
-                .map_or(self.structure.len(), |e| e.props as usize),
+            pos: self.entry(node).map_or(self.structure.len(), |e| e.props as usize),
         };
         core::iter::from_fn(move || match cursor.next() {
             Ok(Token::Prop(property)) => Some(property),
@@ -271,25 +272,22 @@ impl<'a> Tree<'a> {
     pub fn property_text(&self, node: NodeId, name: &'static str) -> Result<Option<&'a str>, Fault> {
         match self.property(node, name) {
             None => Ok(None),
-            Some(bytes) => value::text_of(bytes)
-                .map(Some)
-                .ok_or_else(|| self.fault(node, Problem::NotText(name))),
+            Some(bytes) => {
+                value::text_of(bytes).map(Some).ok_or_else(|| self.fault(node, Problem::NotText(name)))
+            }
         }
     }
 
     /// Whether `compatible` of the node lists one of `wanted`.
     pub fn is_compatible(&self, node: NodeId, wanted: &[&str]) -> bool {
-        self.property(node, "compatible")
-            .is_some_and(|list| value::has_text(list, wanted))
+        self.property(node, "compatible").is_some_and(|list| value::has_text(list, wanted))
     }
 
     /// The child of `node` with this name; without a unit address in `name`, the first child of
     /// that name with any.
     pub fn child(&self, node: NodeId, name: &str) -> Option<NodeId> {
         let same = |child: &NodeId| {
-            self.name(*child)
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+            self.name(*child).strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
         };
         self.children(node)
             .find(|child| self.name(*child) == name)
@@ -310,7 +308,8 @@ impl<'a> Tree<'a> {
     }
 
     /// The node's full path, for messages.
-    pub fn path(&self, node: NodeId) -> NodePath {
+    #[inline(never)]
+    pub fn path(&self, node: NodeId) -> Text {
         let mut up = [NodeId::ROOT; MAX_DEPTH];
         let mut count = 0usize;
         let mut at = node;
@@ -319,7 +318,7 @@ impl<'a> Tree<'a> {
             count = count.saturating_add(1);
             at = parent;
         }
-        let mut path = NodePath::new();
+        let mut path = Text::new();
         if count == 0 {
             path.push_str("/");
         }
@@ -332,10 +331,7 @@ impl<'a> Tree<'a> {
 
     /// A fault at `node`.
     pub fn fault(&self, node: NodeId, problem: Problem) -> Fault {
-        Fault {
-            at: self.path(node),
-            problem,
-        }
+        Fault { node: Some(node), problem }
     }
 
     /// A range of `size` bytes from `start`, or the fault of `node` that it is none.
@@ -349,10 +345,7 @@ impl<'a> Tree<'a> {
 
     /// First walk: checks the order of tokens and counts nodes.
     fn count_nodes(&mut self, base: usize) -> Result<usize, FdtError> {
-        let mut cursor = Cursor {
-            block: self.structure,
-            pos: 0,
-        };
+        let mut cursor = Cursor { block: self.structure, pos: 0 };
         let at = |cursor: &Cursor<'_>| base.saturating_add(cursor.pos);
         let (mut nodes, mut depth) = (0usize, 0usize);
         // Properties come before child nodes.
@@ -393,13 +386,11 @@ impl<'a> Tree<'a> {
 
     /// Second walk: fills the index. The order of tokens is known to be right.
     fn index(&mut self, base: usize) -> Result<(), FdtError> {
-        let mut cursor = Cursor {
-            block: self.structure,
-            pos: 0,
-        };
+        let mut cursor = Cursor { block: self.structure, pos: 0 };
         // The open node; its `parent` leads to the other open ones.
         let mut open = 0u16;
         loop {
+            let at = cursor.pos;
             match cursor.next().map_err(|e| e.at(base))? {
                 Token::Begin { name, len } => {
                     let id = self.nodes.len() as u16;
@@ -410,11 +401,13 @@ impl<'a> Tree<'a> {
                         props: cursor.pos as u32,
                         phandle: 0,
                         irq_parent: 0,
+                        ranges: 0,
                         next: 0,
                         parent: open,
                         // Defaults of the specification for the root.
                         address_cells: above.map_or(2, |e| e.address_cells),
                         size_cells: above.map_or(1, |e| e.size_cells),
+                        own_address_cells: false,
                         interrupt_cells: 0,
                         enabled: above.is_none_or(|e| e.enabled),
                         controller: false,
@@ -430,16 +423,17 @@ impl<'a> Tree<'a> {
                     entry.next = next;
                     open = entry.parent;
                 }
-                Token::Prop(property) => self.note(open, &property)?,
+                Token::Prop(property) => self.note(open, at, &property)?,
                 Token::Finish => break,
             }
         }
-        self.phandles.sort_unstable();
+        sort(&mut self.phandles);
         Ok(())
     }
 
-    /// Keeps what the index needs of a property of node `open`, and checks its name.
-    fn note(&mut self, open: u16, property: &Property<'a>) -> Result<(), FdtError> {
+    /// Keeps what the index needs of a property of node `open`, which is at `at` in the structure
+    /// block, and checks its name.
+    fn note(&mut self, open: u16, at: usize, property: &Property<'a>) -> Result<(), FdtError> {
         let offset = property.name_offset;
         let name = name_at(self.strings, offset).ok_or(FdtError::BadName(offset as usize))?;
         let end = (offset as usize).saturating_add(name.len());
@@ -451,20 +445,18 @@ impl<'a> Tree<'a> {
         // Nothing has more than four cells.
         let cells = number.map_or(NONSENSE, |n| if n <= 4 { n as u8 } else { NONSENSE });
         match name {
-            b"#address-cells" => entry.address_cells = cells,
+            b"#address-cells" => (entry.address_cells, entry.own_address_cells) = (cells, true),
             b"#size-cells" => entry.size_cells = cells,
             b"#interrupt-cells" => entry.interrupt_cells = cells,
             b"interrupt-parent" => entry.irq_parent = number.unwrap_or(0),
             b"interrupt-controller" => entry.controller = true,
+            b"ranges" => entry.ranges = at as u32,
             b"status" => entry.enabled &= value::has_text(property.value, &["okay", "ok"]),
             b"phandle" | b"linux,phandle" => {
                 let phandle = number.filter(|p| !NO_PHANDLE.contains(p));
                 if let Some(phandle) = phandle.filter(|p| *p != entry.phandle) {
                     entry.phandle = phandle;
-                    self.phandles
-                        .try_reserve(1)
-                        .map_err(|_| FdtError::OutOfMemory)?;
-                    self.phandles.push((phandle, open));
+                    push(&mut self.phandles, (phandle, open)).map_err(|OutOfMemory| FdtError::OutOfMemory)?;
                 }
             }
             _ => {}
@@ -477,16 +469,9 @@ impl<'a> Tree<'a> {
         if self.nodes.is_empty() {
             return Ok(0);
         }
-        let name = start
-            .checked_add(len)
-            .and_then(|end| self.structure.get(start..end))
-            .unwrap_or_default();
+        let name = start.checked_add(len).and_then(|end| self.structure.get(start..end)).unwrap_or_default();
         let good = name.iter().all(|b| b.is_ascii_graphic() && *b != b'/');
-        if good && (1..=MAX_NAME).contains(&len) {
-            Ok(len as u8)
-        } else {
-            Err(FdtError::BadName(start))
-        }
+        if good && (1..=MAX_NAME).contains(&len) { Ok(len as u8) } else { Err(FdtError::BadName(start)) }
     }
 }
 
@@ -522,4 +507,3 @@ impl Iterator for Children<'_, '_> {
         Some(child)
     }
 }
-

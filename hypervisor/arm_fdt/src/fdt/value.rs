@@ -2,12 +2,16 @@
 
 /// The first `cells` words of `bytes` as one number, and the bytes behind them. `None` when there
 /// are not enough bytes. Of more than two words the lowest two count.
+#[inline(never)]
 pub fn take(bytes: &[u8], cells: usize) -> Option<(u64, &[u8])> {
-    let (head, tail) = bytes.split_at_checked(cells.checked_mul(4)?)?;
-    let number = head
-        .iter()
-        .fold(0u64, |number, byte| (number << 8) | u64::from(*byte));
-    Some((number, tail))
+    let mut rest = bytes;
+    let mut number = 0;
+    for _ in 0..cells {
+        let (word, tail) = rest.split_first_chunk::<4>()?;
+        number = number << 32 | u64::from(u32::from_be_bytes(*word));
+        rest = tail;
+    }
+    Some((number, rest))
 }
 
 /// A property of exactly one word.
@@ -25,11 +29,7 @@ pub fn u64_of(bytes: &[u8]) -> Option<u64> {
 
 /// The words of `bytes`; a rest of fewer than four bytes is dropped.
 pub fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|word| u32::from_be_bytes(*word))
+    bytes.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word))
 }
 
 /// A property of one text: UTF-8 up to a NUL, which must be there. What follows it is ignored.
@@ -40,10 +40,7 @@ pub fn text_of(bytes: &[u8]) -> Option<&str> {
 
 /// The texts of a list such as `compatible`, without their NULs. May hold empty ones.
 pub fn texts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes
-        .strip_suffix(&[0])
-        .unwrap_or(bytes)
-        .split(|b| *b == 0)
+    bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|b| *b == 0)
 }
 
 /// Whether the list of texts `bytes` has one of `wanted`.

@@ -9,6 +9,8 @@ use crate::range::Range;
 /// Header and the closing entry of an empty memory reservation block.
 const STRUCTURE_OFFSET: usize = HEADER_SIZE + 16;
 
+const TOO_LARGE: Problem = Problem::TreeTooLarge { max: MAX_SIZE as u32 };
+
 /// Writes a tree that takes properties over from a source tree and adds others.
 ///
 /// The source's strings block is kept as it is, so that a property taken over keeps its name's
@@ -43,6 +45,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Begins a node.
+    #[inline(never)]
     pub fn begin(&mut self, name: &str) {
         self.word(BEGIN_NODE);
         self.bytes(name.as_bytes());
@@ -51,6 +54,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Ends the node begun last.
+    #[inline(never)]
     pub fn end(&mut self) {
         self.word(END_NODE);
     }
@@ -61,6 +65,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Adds a property whose value is `parts` one behind the other.
+    #[inline(never)]
     pub fn parts(&mut self, name: &'static str, parts: &[&[u8]]) {
         let offset = self.name_offset(name);
         self.raw(offset, parts);
@@ -72,6 +77,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Adds a property of one text.
+    #[inline(never)]
     pub fn text(&mut self, name: &'static str, text: &str) {
         self.parts(name, &[text.as_bytes(), &[0]]);
     }
@@ -92,9 +98,7 @@ impl<'s> Writer<'s> {
         ranges: impl Iterator<Item = &'r Range> + Clone,
     ) {
         let (address, size) = cells;
-        let unit = usize::from(address)
-            .saturating_add(usize::from(size))
-            .saturating_mul(4);
+        let unit = usize::from(address).saturating_add(usize::from(size)).saturating_mul(4);
         let offset = self.name_offset(name);
         self.head(offset, ranges.clone().count().saturating_mul(unit));
         for range in ranges {
@@ -118,7 +122,7 @@ impl<'s> Writer<'s> {
             return Err(problem);
         }
         if total > MAX_SIZE {
-            return Err(Problem::TreeTooLarge { max: MAX_SIZE });
+            return Err(TOO_LARGE);
         }
         let header = [
             MAGIC as usize,
@@ -151,13 +155,11 @@ impl<'s> Writer<'s> {
             return offset;
         }
         self.added.push((name, offset));
-        self.added_len = self
-            .added_len
-            .saturating_add(name.len() as u32)
-            .saturating_add(1);
+        self.added_len = self.added_len.saturating_add(name.len() as u32).saturating_add(1);
         offset
     }
 
+    #[inline(never)]
     fn raw(&mut self, name_offset: u32, parts: &[&[u8]]) {
         let len = parts.iter().fold(0usize, |n, p| n.saturating_add(p.len()));
         self.head(name_offset, len);
@@ -165,6 +167,7 @@ impl<'s> Writer<'s> {
         self.pad();
     }
 
+    #[inline(never)]
     fn head(&mut self, name_offset: u32, len: usize) {
         self.word(PROP);
         // A longer value fails for its size.
@@ -179,6 +182,7 @@ impl<'s> Writer<'s> {
         self.word(number as u32);
     }
 
+    #[inline(never)]
     fn word(&mut self, word: u32) {
         self.bytes(&word.to_be_bytes());
     }
@@ -189,6 +193,7 @@ impl<'s> Writer<'s> {
         self.bytes([0; 4].get(..padding).unwrap_or_default());
     }
 
+    #[inline(never)]
     fn bytes(&mut self, bytes: &[u8]) {
         if self.reserve(bytes.len()) {
             self.out.extend_from_slice(bytes);
@@ -199,7 +204,7 @@ impl<'s> Writer<'s> {
     fn reserve(&mut self, more: usize) -> bool {
         if self.failed.is_none() {
             if self.out.len().saturating_add(more) > MAX_SIZE.saturating_mul(2) {
-                self.failed = Some(Problem::TreeTooLarge { max: MAX_SIZE });
+                self.failed = Some(TOO_LARGE);
             } else if self.out.try_reserve(more).is_err() {
                 self.failed = Some(Problem::OutOfMemory);
             }

@@ -12,10 +12,7 @@ pub(super) fn check(
     reserved: &[Reserved],
     modules: &[Module<'_>],
 ) -> Result<(), Fault> {
-    let own = [
-        (Item::Hypervisor, input.image, NodeId::ROOT),
-        (Item::DeviceTree, input.fdt, NodeId::ROOT),
-    ];
+    let own = [(Item::Hypervisor, input.image, NodeId::ROOT), (Item::DeviceTree, input.fdt, NodeId::ROOT)];
     let module = |m: &Module<'_>| (m.kind.item(), m.range, m.node);
     let all = || own.into_iter().chain(modules.iter().map(module));
     // At most MAX_MODULES + 2 of them.
@@ -48,15 +45,7 @@ fn refuse_overlap(
     (b, b_range): (Item, Range),
 ) -> Result<(), Fault> {
     if a_range.overlaps(&b_range) {
-        return Err(tree.fault(
-            node,
-            Problem::Overlap {
-                a,
-                a_range,
-                b,
-                b_range,
-            },
-        ));
+        return Err(tree.fault(node, Problem::Overlap { a, a_range, b, b_range }));
     }
     Ok(())
 }

@@ -29,11 +29,7 @@ pub fn command_lines<'a>(tree: &Tree<'a>) -> Result<CommandLines<'a>, Fault> {
         match text.filter(|t| t.len() > MAX_COMMAND_LINE) {
             Some(long) => Err(tree.fault(
                 node,
-                Problem::TooLong {
-                    property: name,
-                    len: long.len(),
-                    max: MAX_COMMAND_LINE,
-                },
+                Problem::TooLong { property: name, len: long.len() as u32, max: MAX_COMMAND_LINE as u32 },
             )),
             None => Ok(text),
         }

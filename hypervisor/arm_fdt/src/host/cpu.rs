@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use super::Warn;
 use crate::fault::{Fault, Problem};
 use crate::fdt::{NodeId, Tree, value};
-use crate::range::OutOfMemory;
+use crate::range::{OutOfMemory, push};
+use crate::sort::sort;
 
 /// The most CPUs that are looked at.
 pub const MAX_CPUS: usize = 256;
@@ -51,17 +52,10 @@ pub(super) fn parse<'a>(tree: &Tree<'a>, warn: &mut Warn<'_>) -> Result<Vec<Cpu<
             continue;
         }
         if cpus.len() == MAX_CPUS {
-            warn(&tree.fault(
-                parent,
-                Problem::TooMany {
-                    what: "CPUs",
-                    max: MAX_CPUS,
-                },
-            ));
+            warn(&tree.fault(parent, Problem::TooMany { what: "CPUs", max: MAX_CPUS as u32 }));
             break;
         }
-        cpus.try_reserve(1).map_err(|_| OutOfMemory)?;
-        cpus.push(parse_one(tree, parent, node, warn)?);
+        push(&mut cpus, parse_one(tree, parent, node, warn)?)?;
     }
     if cpus.is_empty() {
         return Err(none());
@@ -76,9 +70,7 @@ fn parse_one<'a>(
     node: NodeId,
     warn: &mut Warn<'_>,
 ) -> Result<Cpu<'a>, Fault> {
-    let reg = tree
-        .property(node, "reg")
-        .ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
+    let reg = tree.property(node, "reg").ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
     let (address, size) = tree.child_cells(parent);
     if !(1..=2).contains(&address) {
         return Err(tree.fault(node, Problem::BadCells { address, size }));
@@ -89,8 +81,8 @@ fn parse_one<'a>(
             node,
             Problem::BadLength {
                 property: "reg",
-                len: reg.len(),
-                unit: usize::from(address).saturating_mul(4),
+                len: reg.len() as u32,
+                unit: u32::from(address).saturating_mul(4),
             },
         ));
     };
@@ -123,11 +115,9 @@ fn parse_one<'a>(
 
 fn refuse_duplicates(tree: &Tree<'_>, cpus: &[Cpu<'_>]) -> Result<(), Fault> {
     let mut order = Vec::new();
-    order
-        .try_reserve_exact(cpus.len())
-        .map_err(|_| OutOfMemory)?;
+    order.try_reserve_exact(cpus.len()).map_err(|_| OutOfMemory)?;
     order.extend(cpus.iter().map(|cpu| (cpu.mpidr, cpu.node)));
-    order.sort_unstable();
+    sort(&mut order);
     let mut last = None;
     for (mpidr, node) in order {
         if last == Some(mpidr) {

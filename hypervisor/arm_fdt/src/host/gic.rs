@@ -5,7 +5,8 @@ use super::Warn;
 use crate::fault::{Fault, Item, Problem};
 use crate::fdt::interrupt::Interrupt;
 use crate::fdt::{NodeId, Tree, value};
-use crate::range::{OutOfMemory, Range};
+use crate::range::{OutOfMemory, Range, push};
+use crate::sort::sort;
 
 /// GICv2 with virtualisation.
 const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
@@ -73,17 +74,10 @@ impl Gic {
     pub fn frames(&self) -> impl Iterator<Item = Range> + '_ {
         type Parts<'p> = ([Option<Range>; 3], &'p [Range], &'p [Its]);
         let (single, regions, its): Parts<'_> = match &self.version {
-            GicVersion::V2 { gicc, gich, gicv } => {
-                ([Some(*gicc), Some(*gich), Some(*gicv)], &[], &[])
+            GicVersion::V2 { gicc, gich, gicv } => ([Some(*gicc), Some(*gich), Some(*gicv)], &[], &[]),
+            GicVersion::V3 { redistributors, gicc, gich, gicv, its, .. } => {
+                ([*gicc, *gich, *gicv], redistributors, its)
             }
-            GicVersion::V3 {
-                redistributors,
-                gicc,
-                gich,
-                gicv,
-                its,
-                ..
-            } => ([*gicc, *gich, *gicv], redistributors, its),
         };
         core::iter::once(self.distributor)
             .chain(single.into_iter().flatten())
@@ -99,30 +93,18 @@ pub(crate) fn is_gic(compatible: &[u8]) -> bool {
 
 /// Whether the node is no second controller behind another one.
 pub(super) fn is_primary(tree: &Tree<'_>, node: NodeId) -> bool {
-    tree.is_interrupt_controller(node)
-        && tree.interrupt_parent(node).is_none_or(|parent| parent == node)
+    tree.is_interrupt_controller(node) && tree.interrupt_parent(node).is_none_or(|parent| parent == node)
 }
 
 pub(super) fn parse(tree: &Tree<'_>, node: NodeId, warn: &mut Warn<'_>) -> Result<Gic, Fault> {
     let distributor = tree.need_cpu_reg(node, 0)?;
-    let version = if tree.is_compatible(node, V3) {
-        v3(tree, node, warn)?
-    } else {
-        v2(tree, node)?
-    };
+    let version = if tree.is_compatible(node, V3) { v3(tree, node, warn)? } else { v2(tree, node)? };
     let not_virtual = || tree.fault(node, Problem::GicNotVirtual);
-    let maintenance = tree
-        .gic_interrupt(node, node, 0)?
-        .ok_or_else(not_virtual)?;
+    let maintenance = tree.gic_interrupt(node, node, 0)?.ok_or_else(not_virtual)?;
     if !maintenance.is_ppi() {
         return Err(tree.fault(node, Problem::NoPpi("GIC maintenance")));
     }
-    let gic = Gic {
-        node,
-        distributor,
-        maintenance,
-        version,
-    };
+    let gic = Gic { node, distributor, maintenance, version };
     refuse_overlaps(tree, &gic)?;
     Ok(gic)
 }
@@ -134,24 +116,16 @@ fn v2(tree: &Tree<'_>, node: NodeId) -> Result<GicVersion, Fault> {
     };
     // Many trees give the size of a GICv1's interface.
     let whole = |frame: Range| tree.range(node, frame.start(), frame.size().max(GICC_SIZE));
-    Ok(GicVersion::V2 {
-        gicc: whole(gicc)?,
-        gich,
-        gicv: whole(gicv)?,
-    })
+    Ok(GicVersion::V2 { gicc: whole(gicc)?, gich, gicv: whole(gicv)? })
 }
 
 fn v3(tree: &Tree<'_>, node: NodeId, warn: &mut Warn<'_>) -> Result<GicVersion, Fault> {
-    let count = tree
-        .property_u32(node, "#redistributor-regions")
-        .unwrap_or(1);
+    let count = tree.property_u32(node, "#redistributor-regions").unwrap_or(1);
     if !(1..=MAX_REGIONS).contains(&count) {
         return Err(tree.fault(node, Problem::BadValue("#redistributor-regions")));
     }
     let mut redistributors = Vec::new();
-    redistributors
-        .try_reserve_exact(count as usize)
-        .map_err(|_| OutOfMemory)?;
+    redistributors.try_reserve_exact(count as usize).map_err(|_| OutOfMemory)?;
     for index in 1..=count {
         redistributors.push(tree.need_cpu_reg(node, index as usize)?);
     }
@@ -163,8 +137,7 @@ fn v3(tree: &Tree<'_>, node: NodeId, warn: &mut Warn<'_>) -> Result<GicVersion, 
         }
         match tree.need_cpu_reg(child, 0) {
             Ok(range) => {
-                its.try_reserve(1).map_err(|_| OutOfMemory)?;
-                its.push(Its { node: child, range });
+                push(&mut its, Its { node: child, range })?;
             }
             // One can do without.
             Err(fault) => warn(&fault),
@@ -187,21 +160,15 @@ fn v3(tree: &Tree<'_>, node: NodeId, warn: &mut Warn<'_>) -> Result<GicVersion, 
 fn refuse_overlaps(tree: &Tree<'_>, gic: &Gic) -> Result<(), Fault> {
     let mut frames = Vec::new();
     for frame in gic.frames() {
-        frames.try_reserve(1).map_err(|_| OutOfMemory)?;
-        frames.push(frame);
+        push(&mut frames, frame)?;
     }
-    frames.sort_unstable();
+    sort(&mut frames);
     let mut last: Option<Range> = None;
     for frame in frames {
         if let Some(last) = last.filter(|last| last.overlaps(&frame)) {
             return Err(tree.fault(
                 gic.node,
-                Problem::Overlap {
-                    a: Item::Gic,
-                    a_range: frame,
-                    b: Item::Gic,
-                    b_range: last,
-                },
+                Problem::Overlap { a: Item::Gic, a_range: frame, b: Item::Gic, b_range: last },
             ));
         }
         last = Some(frame);

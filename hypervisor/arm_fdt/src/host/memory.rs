@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use super::Warn;
 use crate::fault::{Fault, Item, Problem};
 use crate::fdt::{NodeId, Tree};
-use crate::range::{OutOfMemory, PAGE_SIZE, Range, RangeSet};
+use crate::range::{PAGE_SIZE, Range, RangeSet, push};
+use crate::sort::sort;
 
 /// The most memory banks, and the most reserved ranges, that are looked at.
 const MAX_RANGES: usize = 256;
@@ -34,9 +35,8 @@ pub(crate) fn is_memory(tree: &Tree<'_>, node: NodeId) -> bool {
 /// All enabled RAM, in whole pages.
 pub(super) fn banks(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<RangeSet, Fault> {
     let mut banks: Vec<(Range, NodeId)> = Vec::new();
-    let nodes = tree
-        .children(NodeId::ROOT)
-        .filter(|n| tree.enabled(*n) && is_memory(tree, *n));
+    let mut full = false;
+    let nodes = tree.children(NodeId::ROOT).filter(|n| tree.enabled(*n) && is_memory(tree, *n));
     for node in nodes {
         let Some(regs) = tree.regs(node, "reg")? else {
             return Err(tree.fault(node, Problem::Missing("reg")));
@@ -47,27 +47,21 @@ pub(super) fn banks(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<RangeSet, Fa
             let Some(range) = range.align_in(PAGE_SIZE) else {
                 continue;
             };
-            if banks.len() == MAX_RANGES {
+            if banks.len() < MAX_RANGES {
+                push(&mut banks, (range, node))?;
+            } else if !core::mem::replace(&mut full, true) {
                 warn(&tree.fault(node, too_many("memory banks")));
-                break;
             }
-            banks.try_reserve(1).map_err(|_| OutOfMemory)?;
-            banks.push((range, node));
         }
     }
-    banks.sort_unstable();
+    sort(&mut banks);
     let mut memory = RangeSet::new();
     let mut last: Option<Range> = None;
     for (range, node) in banks {
         if let Some(last) = last.filter(|last| last.overlaps(&range)) {
             return Err(tree.fault(
                 node,
-                Problem::Overlap {
-                    a: Item::MemoryBank,
-                    a_range: range,
-                    b: Item::MemoryBank,
-                    b_range: last,
-                },
+                Problem::Overlap { a: Item::MemoryBank, a_range: range, b: Item::MemoryBank, b_range: last },
             ));
         }
         last = Some(range);
@@ -82,26 +76,21 @@ pub(super) fn banks(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<RangeSet, Fa
 
 /// The memory reservation block and the children of /reserved-memory that say where they are (the
 /// others are for dom0's kernel to place).
-pub(super) fn reserved(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<Vec<Reserved>, Fault> {
+pub(super) fn reserved(tree: &Tree<'_>) -> Result<Vec<Reserved>, Fault> {
     let mut reserved = Vec::new();
-    let mut push = |entry: Reserved| {
+    let mut add = |entry: Reserved| {
         if entry.range.is_empty() {
-            return Ok(true);
+            return Ok(());
         }
         if reserved.len() == MAX_RANGES {
-            return Ok(false);
+            // None may be left out: somebody else uses that memory.
+            return Err(Fault { node: entry.node, problem: too_many("reserved ranges") });
         }
-        reserved.try_reserve(1).map_err(|_| OutOfMemory)?;
-        reserved.push(entry);
-        Ok::<bool, Fault>(true)
+        Ok::<(), Fault>(push(&mut reserved, entry)?)
     };
     for (start, size) in tree.reservations() {
         let range = tree.range(NodeId::ROOT, start, size)?;
-        push(Reserved {
-            range,
-            node: None,
-            no_map: false,
-        })?;
+        add(Reserved { range, node: None, no_map: false })?;
     }
     if let Some(parent) = tree.child(NodeId::ROOT, "reserved-memory") {
         for node in tree.children(parent).filter(|n| tree.enabled(*n)) {
@@ -111,14 +100,7 @@ pub(super) fn reserved(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<Vec<Reser
             let no_map = tree.property(node, "no-map").is_some();
             for (start, size) in regs {
                 let range = tree.range(node, start, size)?;
-                let entry = Reserved {
-                    range,
-                    node: Some(node),
-                    no_map,
-                };
-                if !push(entry)? {
-                    warn(&tree.fault(node, too_many("reserved ranges")));
-                }
+                add(Reserved { range, node: Some(node), no_map })?;
             }
         }
     }
@@ -126,8 +108,5 @@ pub(super) fn reserved(tree: &Tree<'_>, warn: &mut Warn<'_>) -> Result<Vec<Reser
 }
 
 fn too_many(what: &'static str) -> Problem {
-    Problem::TooMany {
-        what,
-        max: MAX_RANGES,
-    }
+    Problem::TooMany { what, max: MAX_RANGES as u32 }
 }

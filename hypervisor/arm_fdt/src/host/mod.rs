@@ -71,13 +71,9 @@ pub struct HostInfo<'a> {
 impl<'a> HostInfo<'a> {
     /// Reads the tree and checks it: everything needed is there, ranges make sense, and boot
     /// modules, image and tree are in RAM and apart from each other and from reserved memory.
-    pub fn parse(
-        tree: &Tree<'a>,
-        input: &HostInput<'_>,
-        warn: &mut Warn<'_>,
-    ) -> Result<Self, Fault> {
+    pub fn parse(tree: &Tree<'a>, input: &HostInput<'_>, warn: &mut Warn<'_>) -> Result<Self, Fault> {
         let memory = memory::banks(tree, warn)?;
-        let reserved = memory::reserved(tree, warn)?;
+        let reserved = memory::reserved(tree)?;
         let modules = modules::parse(tree, input.read_u32, warn)?;
         checks::check(tree, input, &memory, &reserved, &modules)?;
         let command_lines = command_lines(tree)?;
@@ -91,16 +87,7 @@ impl<'a> HostInfo<'a> {
         let gic = gic::parse(tree, found.gic.ok_or_else(none(Problem::NoGic))?, warn)?;
         let timer_node = found.timer.ok_or_else(none(Problem::NoTimer))?;
         let timer = timer::parse(tree, timer_node, gic.node)?;
-        Ok(Self {
-            memory,
-            reserved,
-            modules,
-            command_lines,
-            cpus,
-            psci,
-            gic,
-            timer,
-        })
+        Ok(Self { memory, reserved, modules, command_lines, cpus, psci, gic, timer })
     }
 
     /// Dom0's kernel; the parser has made sure that there is one.
@@ -141,10 +128,7 @@ impl Found {
             };
             first(&mut found.psci, is(psci::COMPATIBLE));
             first(&mut found.timer, is(timer::COMPATIBLE));
-            first(
-                &mut found.gic,
-                gic::is_gic(compatible) && gic::is_primary(tree, node),
-            );
+            first(&mut found.gic, gic::is_gic(compatible) && gic::is_primary(tree, node));
         }
         found
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use super::Warn;
 use crate::fault::{Fault, Item, Problem};
 use crate::fdt::{NodeId, Tree, value};
-use crate::range::{OutOfMemory, Range};
+use crate::range::{Range, push};
 
 /// The most boot modules that are looked at (Xen's limit).
 pub const MAX_MODULES: usize = 32;
@@ -13,7 +13,7 @@ pub const MAX_MODULES: usize = 32;
 /// the legacy form).
 pub(crate) const MODULE: &[&str] = &["multiboot,module", "xen,multiboot-module"];
 
-/// The first word of a security policy (Xen's public/xsm/flask_op.h family; little-endian).
+/// The first word, little-endian, of a Flask security policy (xen/xsm/flask/ss/policydb.h).
 const POLICY_MAGIC: u32 = 0xf97c_ff8c;
 
 /// What a boot module is for.
@@ -104,6 +104,11 @@ pub(super) fn parse<'a>(
     }
     let mut untyped = 0usize;
     for (node, kind) in nodes(tree, chosen) {
+        if modules.len() == MAX_MODULES {
+            let problem = Problem::TooMany { what: "boot modules", max: MAX_MODULES as u32 };
+            warn(&tree.fault(node, problem));
+            break;
+        }
         let range = module_range(tree, node)?;
         let kind = kind.unwrap_or_else(|| {
             untyped = untyped.saturating_add(1);
@@ -114,18 +119,12 @@ pub(super) fn parse<'a>(
                 _ => ModuleKind::Unknown,
             }
         });
-        let module = Module {
-            kind,
-            range,
-            bootargs: tree.property_text(node, "bootargs")?,
-            node,
-        };
+        let module = Module { kind, range, bootargs: tree.property_text(node, "bootargs")?, node };
         add(tree, &mut modules, module, warn)?;
     }
-    for node in tree.children(chosen) {
-        if tree.is_compatible(node, &["xen,domain"]) {
-            warn(&tree.fault(node, Problem::Dom0less));
-        }
+    let domain = tree.children(chosen).find(|n| tree.is_compatible(*n, &["xen,domain"]));
+    if let Some(node) = domain {
+        warn(&tree.fault(node, Problem::Dom0less));
     }
     if modules.iter().any(|m| m.kind == ModuleKind::Kernel) {
         Ok(modules)
@@ -149,33 +148,20 @@ fn add<'a>(
         return Ok(());
     }
     let single = matches!(module.kind, ModuleKind::Kernel | ModuleKind::Ramdisk);
-    let problem = if single && modules.iter().any(|m| m.kind == module.kind) {
-        Problem::SecondModule(item)
-    } else if modules.len() == MAX_MODULES {
-        Problem::TooMany {
-            what: "boot modules",
-            max: MAX_MODULES,
-        }
-    } else {
-        if !single {
-            warn(&tree.fault(module.node, Problem::UnusedModule));
-        }
-        modules.try_reserve(1).map_err(|_| OutOfMemory)?;
-        modules.push(module);
+    if single && modules.iter().any(|m| m.kind == module.kind) {
+        warn(&tree.fault(module.node, Problem::SecondModule(item)));
         return Ok(());
-    };
-    warn(&tree.fault(module.node, problem));
-    Ok(())
+    }
+    if !single {
+        warn(&tree.fault(module.node, Problem::UnusedModule));
+    }
+    Ok(push(modules, module)?)
 }
 
 /// The module's addresses: one entry of `reg`.
 fn module_range(tree: &Tree<'_>, node: NodeId) -> Result<Range, Fault> {
-    let mut regs = tree
-        .regs(node, "reg")?
-        .ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
-    let (start, size) = regs
-        .next()
-        .ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
+    let mut regs = tree.regs(node, "reg")?.ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
+    let (start, size) = regs.next().ok_or_else(|| tree.fault(node, Problem::Missing("reg")))?;
     tree.range(node, start, size)
 }
 
@@ -183,9 +169,9 @@ fn module_range(tree: &Tree<'_>, node: NodeId) -> Result<Range, Fault> {
 fn linux_initrd<'a>(tree: &Tree<'a>, chosen: NodeId) -> Result<Option<Module<'a>>, Fault> {
     let number = |name: &'static str| match tree.property(chosen, name) {
         None => Ok(None),
-        Some(bytes) => value::u64_of(bytes)
-            .map(Some)
-            .ok_or_else(|| tree.fault(chosen, Problem::BadValue(name))),
+        Some(bytes) => {
+            value::u64_of(bytes).map(Some).ok_or_else(|| tree.fault(chosen, Problem::BadValue(name)))
+        }
     };
     let Some(start) = number("linux,initrd-start")? else {
         return Ok(None);
@@ -194,10 +180,5 @@ fn linux_initrd<'a>(tree: &Tree<'a>, chosen: NodeId) -> Result<Option<Module<'a>
         .ok_or_else(|| tree.fault(chosen, Problem::Missing("linux,initrd-end")))?;
     let range = Range::from_bounds(start, end)
         .ok_or_else(|| tree.fault(chosen, Problem::BadValue("linux,initrd-end")))?;
-    Ok(Some(Module {
-        kind: ModuleKind::Ramdisk,
-        range,
-        bootargs: None,
-        node: chosen,
-    }))
+    Ok(Some(Module { kind: ModuleKind::Ramdisk, range, bootargs: None, node: chosen }))
 }

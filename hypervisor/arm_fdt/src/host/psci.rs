@@ -67,12 +67,5 @@ pub(super) fn parse(tree: &Tree<'_>, node: NodeId) -> Result<Psci, Fault> {
     } else {
         (CPU_ON, Some(CPU_OFF), Some(CPU_SUSPEND))
     };
-    Ok(Psci {
-        conduit,
-        version,
-        cpu_on,
-        cpu_off,
-        cpu_suspend,
-        node,
-    })
+    Ok(Psci { conduit, version, cpu_on, cpu_off, cpu_suspend, node })
 }

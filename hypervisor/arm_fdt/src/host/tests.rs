@@ -20,7 +20,7 @@ fn fault(edit: Edit) -> (String, Problem) {
     let blob = edit.blob();
     let tree = Tree::parse(&blob).unwrap();
     let fault = parse(&tree).0.unwrap_err();
-    (fault.at.as_str().to_owned(), fault.problem)
+    (path(&tree, &fault), fault.problem)
 }
 
 /// The warnings with an edited tree that boots nevertheless.
@@ -29,10 +29,13 @@ fn warnings(edit: Edit) -> Vec<(String, Problem)> {
     let tree = Tree::parse(&blob).unwrap();
     let (info, warnings) = parse(&tree);
     info.unwrap();
-    warnings
-        .iter()
-        .map(|w| (w.at.as_str().to_owned(), w.problem))
-        .collect()
+    warnings.iter().map(|w| (path(&tree, w), w.problem)).collect()
+}
+
+/// The path of the fault's node; empty without one.
+fn path(tree: &Tree<'_>, fault: &Fault) -> String {
+    let path = fault.node.map(|node| tree.path(node));
+    path.map_or(String::new(), |p| p.as_str().to_owned())
 }
 
 fn virt() -> Edit {
@@ -44,11 +47,7 @@ fn board() -> Edit {
 }
 
 fn ppi(intid: u32, inverted: bool) -> Interrupt {
-    Interrupt {
-        intid,
-        edge: false,
-        inverted,
-    }
+    Interrupt { intid, edge: false, inverted }
 }
 
 const MODULES: [&str; 2] = ["/chosen/module@0x46000000", "/chosen/module@0x4a000000"];
@@ -63,26 +62,17 @@ fn qemu_virt_with_gicv3_and_guest_loader() {
     assert_eq!(info.reserved, []);
     assert_eq!(
         info.command_lines,
-        CommandLines {
-            hypervisor: "dom0_mem=512M loglvl=all",
-            dom0: "console=hvc0 root=/dev/vda"
-        }
+        CommandLines { hypervisor: "dom0_mem=512M loglvl=all", dom0: "console=hvc0 root=/dev/vda" }
     );
     let kernel = info.kernel().unwrap();
     assert_eq!(kernel.range, range(0x4600_0000, 3_000_000));
     assert_eq!(kernel.bootargs, Some("console=hvc0 root=/dev/vda"));
-    assert_eq!(
-        info.ramdisk().unwrap().range,
-        range(0x4a00_0000, 1_500_001)
-    );
+    assert_eq!(info.ramdisk().unwrap().range, range(0x4a00_0000, 1_500_001));
     let cpus: Vec<_> = info.cpus.iter().map(|c| (c.mpidr, c.enable)).collect();
     assert_eq!(cpus, [(0, EnableMethod::Psci), (1, EnableMethod::Psci)]);
     assert_eq!(info.cpus[0].compatible, b"arm,cortex-a57\0");
     let psci = info.psci.unwrap();
-    assert_eq!(
-        (psci.conduit, psci.version, psci.cpu_on),
-        (Conduit::Smc, PsciVersion::V1_0, 0xc400_0003)
-    );
+    assert_eq!((psci.conduit, psci.version, psci.cpu_on), (Conduit::Smc, PsciVersion::V1_0, 0xc400_0003));
     assert_eq!(info.gic.distributor, range(0x800_0000, 0x1_0000));
     assert_eq!(info.gic.maintenance, ppi(25, false));
     let its = tree.find("/intc/its").unwrap();
@@ -94,10 +84,7 @@ fn qemu_virt_with_gicv3_and_guest_loader() {
             gicc: None,
             gich: None,
             gicv: None,
-            its: vec![Its {
-                node: its,
-                range: range(0x808_0000, 0x2_0000)
-            }],
+            its: vec![Its { node: its, range: range(0x808_0000, 0x2_0000) }],
         }
     );
     assert_eq!(info.timer.secure, Some(ppi(29, false)));
@@ -143,8 +130,8 @@ fn board_with_all_that_qemu_lacks() {
     let tree = Tree::parse(BOARD).unwrap();
     let (info, warnings) = parse(&tree);
     let info = info.unwrap();
-    let warnings: Vec<_> = warnings.iter().map(|w| (w.at, w.problem)).collect();
-    let at = |path| tree.path(tree.find(path).unwrap());
+    let warnings: Vec<_> = warnings.iter().map(|w| (w.node, w.problem)).collect();
+    let at = |path| tree.find(path);
     assert_eq!(
         warnings,
         [
@@ -154,15 +141,8 @@ fn board_with_all_that_qemu_lacks() {
         ]
     );
     // Two touching banks, an empty one, and one whose first half page is of no use.
-    assert_eq!(
-        info.memory.as_slice(),
-        [range(0x4000_0000, 0x3000_0000), range(0x1_0000_1000, 0x1000_0000)]
-    );
-    let reserved: Vec<_> = info
-        .reserved
-        .iter()
-        .map(|r| (r.range, r.node.is_some(), r.no_map))
-        .collect();
+    assert_eq!(info.memory.as_slice(), [range(0x4000_0000, 0x3000_0000), range(0x1_0000_1000, 0x1000_0000)]);
+    let reserved: Vec<_> = info.reserved.iter().map(|r| (r.range, r.node.is_some(), r.no_map)).collect();
     assert_eq!(
         reserved,
         [
@@ -186,12 +166,7 @@ fn board_with_all_that_qemu_lacks() {
     assert_eq!(
         cpus,
         [
-            (
-                0,
-                EnableMethod::SpinTable {
-                    release: 0x4e00_00d8
-                }
-            ),
+            (0, EnableMethod::SpinTable { release: 0x4e00_00d8 }),
             (1, EnableMethod::Psci),
             (0x1_0000_0100, EnableMethod::None),
         ]
@@ -199,12 +174,7 @@ fn board_with_all_that_qemu_lacks() {
     let psci = info.psci.unwrap();
     assert_eq!(
         (psci.conduit, psci.version, psci.cpu_on, psci.cpu_off),
-        (
-            Conduit::Hvc,
-            PsciVersion::V0_1,
-            0x95c1_ba60,
-            Some(0x95c1_ba5f)
-        )
+        (Conduit::Hvc, PsciVersion::V0_1, 0x95c1_ba60, Some(0x95c1_ba5f))
     );
     assert_eq!(psci.cpu_suspend, None);
     // The CPU interface's 4 KiB are too few, the tree is wrong there.
@@ -226,20 +196,11 @@ fn board_with_all_that_qemu_lacks() {
 #[test]
 fn security_policy_is_told_from_a_ram_disk_by_its_first_word() {
     let tree = Tree::parse(BOARD).unwrap();
-    let input = HostInput {
-        read_u32: &|address| (address == 0x4a00_0000).then_some(0xf97c_ff8c),
-        ..host_input()
-    };
+    let input =
+        HostInput { read_u32: &|address| (address == 0x4a00_0000).then_some(0xf97c_ff8c), ..host_input() };
     let info = HostInfo::parse(&tree, &input, &mut |_| ()).unwrap();
     let kinds: Vec<_> = info.modules.iter().map(|m| m.kind).collect();
-    assert_eq!(
-        kinds,
-        [
-            ModuleKind::Kernel,
-            ModuleKind::XsmPolicy,
-            ModuleKind::Unknown
-        ]
-    );
+    assert_eq!(kinds, [ModuleKind::Kernel, ModuleKind::XsmPolicy, ModuleKind::Unknown]);
 }
 
 #[test]
@@ -261,9 +222,8 @@ fn command_lines_go_to_whom_they_are_for() {
         (&[DOM0, PLAIN], "module", PLAIN, "module"),
     ];
     for (properties, module, hypervisor, dom0) in cases {
-        let mut edit = virt()
-            .remove("/chosen", PLAIN)
-            .set(MODULES[0], PLAIN, format!("{module}\0").as_bytes());
+        let mut edit =
+            virt().remove("/chosen", PLAIN).set(MODULES[0], PLAIN, format!("{module}\0").as_bytes());
         for name in properties {
             edit = edit.set("/chosen", name, format!("{name}\0").as_bytes());
         }
@@ -284,14 +244,7 @@ fn command_line_that_is_no_text_or_too_long_is_refused() {
     let long = [vec![b'x'; 2049], vec![0]].concat();
     assert_eq!(
         fault(virt().set("/chosen", "bootargs", &long)),
-        (
-            "/chosen".into(),
-            Problem::TooLong {
-                property: "bootargs",
-                len: 2049,
-                max: 2048
-            }
-        )
+        ("/chosen".into(), Problem::TooLong { property: "bootargs", len: 2049, max: 2048 })
     );
 }
 
@@ -300,52 +253,23 @@ fn missing_modules_are_faults_with_advice() {
     let tree = Tree::parse(VIRT_GIC3).unwrap();
     let missing = parse(&tree).0.unwrap_err();
     assert_eq!(missing.problem, Problem::NoKernel);
-    assert!(missing.to_string().contains("guest-loader"));
-    assert_eq!(
-        fault(virt().remove_node("/", "chosen")).1,
-        Problem::NoKernel
-    );
-    assert_eq!(
-        fault(virt().remove(MODULES[0], "reg")),
-        (MODULES[0].into(), Problem::Missing("reg"))
-    );
+    assert!(tree.explain(&missing).to_string().contains("guest-loader"));
+    assert_eq!(fault(virt().remove_node("/", "chosen")).1, Problem::NoKernel);
+    assert_eq!(fault(virt().remove(MODULES[0], "reg")), (MODULES[0].into(), Problem::Missing("reg")));
 }
 
 #[test]
 fn module_ranges_are_checked() {
     let at = |reg: &[u32]| fault(virt().cells(MODULES[0], "reg", reg));
     let here = || MODULES[0].to_owned();
-    assert_eq!(
-        at(&[0, 0x4600_0000, 0]),
-        (
-            here(),
-            Problem::BadLength {
-                property: "reg",
-                len: 12,
-                unit: 16
-            }
-        )
-    );
-    assert_eq!(
-        at(&[0, 0x4600_0000, 0, 0]),
-        (here(), Problem::EmptyModule(Item::Kernel))
-    );
+    assert_eq!(at(&[0, 0x4600_0000, 0]), (here(), Problem::BadLength { property: "reg", len: 12, unit: 16 }));
+    assert_eq!(at(&[0, 0x4600_0000, 0, 0]), (here(), Problem::EmptyModule(Item::Kernel)));
     assert_eq!(
         at(&[0xffff_ffff, 0xffff_f000, 0, 0x1000]),
-        (
-            here(),
-            Problem::Wraps {
-                start: 0xffff_ffff_ffff_f000,
-                size: 0x1000
-            }
-        )
+        (here(), Problem::Wraps { start: 0xffff_ffff_ffff_f000, size: 0x1000 })
     );
     // Beyond the end of RAM, half and wholly; below its start.
-    for (start, size) in [
-        (0xbfff_f000, 0x2000),
-        (0xc000_0000, 0x1000),
-        (0x3fff_f000, 0x2000),
-    ] {
+    for (start, size) in [(0xbfff_f000, 0x2000), (0xc000_0000, 0x1000), (0x3fff_f000, 0x2000)] {
         assert_eq!(
             at(&[0, start as u32, 0, size as u32]),
             (here(), Problem::NotInRam(Item::Kernel, range(start, size)))
@@ -353,13 +277,7 @@ fn module_ranges_are_checked() {
     }
     assert_eq!(
         fault(virt().cells("/chosen", "#address-cells", &[3])),
-        (
-            MODULES[1].into(),
-            Problem::BadCells {
-                address: 3,
-                size: 2
-            }
-        )
+        (MODULES[1].into(), Problem::BadCells { address: 3, size: 2 })
     );
 }
 
@@ -378,18 +296,12 @@ fn overlapping_modules_are_refused_by_name() {
     overlap(0x4a00_1000, Item::Ramdisk, range(0x4a00_0000, 1_500_001));
     overlap(0x4020_1000, Item::Hypervisor, host_input().image);
     overlap(0x4eff_f000, Item::DeviceTree, host_input().fdt);
-    let reserved = virt()
-        .add_node("/", "reserved-memory")
-        .add_node("/reserved-memory", "r")
-        .cells("/reserved-memory/r", "reg", &[0, 0x4a00_0000, 0, 0x100]);
-    assert!(matches!(
-        fault(reserved).1,
-        Problem::Overlap {
-            a: Item::Ramdisk,
-            b: Item::ReservedMemory,
-            ..
-        }
-    ));
+    let reserved = virt().add_node("/", "reserved-memory").add_node("/reserved-memory", "r").cells(
+        "/reserved-memory/r",
+        "reg",
+        &[0, 0x4a00_0000, 0, 0x100],
+    );
+    assert!(matches!(fault(reserved).1, Problem::Overlap { a: Item::Ramdisk, b: Item::ReservedMemory, .. }));
 }
 
 #[test]
@@ -397,35 +309,18 @@ fn memory_reservations_may_cover_a_module_but_not_cut_it() {
     assert_eq!(warnings(virt().reserve(0x4a00_0000, 0x20_0000)), []);
     assert!(matches!(
         fault(virt().reserve(0x4a00_0000, 0x1000)).1,
-        Problem::Overlap {
-            a: Item::Ramdisk,
-            b: Item::MemReserve,
-            ..
-        }
+        Problem::Overlap { a: Item::Ramdisk, b: Item::MemReserve, .. }
     ));
-    assert!(matches!(
-        fault(virt().reserve(u64::MAX, 0x1000)).1,
-        Problem::Wraps { .. }
-    ));
+    assert!(matches!(fault(virt().reserve(u64::MAX, 0x1000)).1, Problem::Wraps { .. }));
 }
 
 #[test]
 fn second_kernel_is_left_out() {
     let second = virt()
         .add_node("/chosen", "other")
-        .set(
-            "/chosen/other",
-            "compatible",
-            b"multiboot,kernel\0multiboot,module\0",
-        )
+        .set("/chosen/other", "compatible", b"multiboot,kernel\0multiboot,module\0")
         .cells("/chosen/other", "reg", &[0, 0x4c00_0000, 0, 0x1000]);
-    assert_eq!(
-        warnings(second),
-        [(
-            "/chosen/other".into(),
-            Problem::SecondModule(Item::Kernel)
-        )]
-    );
+    assert_eq!(warnings(second), [("/chosen/other".into(), Problem::SecondModule(Item::Kernel))]);
 }
 
 #[test]
@@ -435,43 +330,47 @@ fn more_modules_than_are_kept_are_left_out() {
         let path = format!("/chosen/m{n}");
         edit = edit
             .add_node("/chosen", &format!("m{n}"))
-            .set(
-                &path,
-                "compatible",
-                b"multiboot,device-tree\0multiboot,module\0",
-            )
+            .set(&path, "compatible", b"multiboot,device-tree\0multiboot,module\0")
             .cells(&path, "reg", &[0, 0x4c00_0000 + n * 0x1000, 0, 0x1000]);
     }
     let warnings = warnings(edit);
     let unused = |w: &&(String, Problem)| w.1 == Problem::UnusedModule;
     assert_eq!(warnings.iter().filter(unused).count(), 30);
-    assert!(matches!(
-        warnings.last().unwrap().1,
-        Problem::TooMany { max: 32, .. }
-    ));
+    assert!(matches!(warnings.last().unwrap().1, Problem::TooMany { max: 32, .. }));
+}
+
+#[test]
+fn more_reserved_memory_than_is_kept_stops_the_boot() {
+    let reg: Vec<u32> = (0..257).flat_map(|n| [0, 0x6000_0000 + n * 0x2000, 0, 0x1000]).collect();
+    let edit = virt().add_node("/", "reserved-memory").add_node("/reserved-memory", "r").cells(
+        "/reserved-memory/r",
+        "reg",
+        &reg,
+    );
+    let problem = Problem::TooMany { what: "reserved ranges", max: 256 };
+    assert_eq!(fault(edit), ("/reserved-memory/r".into(), problem));
+}
+
+#[test]
+fn more_memory_banks_than_are_kept_are_left_out() {
+    // The first one holds image, tree and modules.
+    let small = (1..300).flat_map(|n| [0, 0x8000_0000 + n * 0x2000, 0, 0x1000]);
+    let reg: Vec<u32> = [0, 0x4000_0000, 0, 0x2000_0000].into_iter().chain(small).collect();
+    let problem = Problem::TooMany { what: "memory banks", max: 256 };
+    assert_eq!(
+        warnings(virt().cells("/memory@40000000", "reg", &reg)),
+        [("/memory@40000000".into(), problem)]
+    );
 }
 
 #[test]
 fn memory_nodes_are_checked() {
     const NODE: &str = "/memory@40000000";
     let reg = |reg: &[u32]| fault(virt().cells(NODE, "reg", reg)).1;
-    assert_eq!(
-        fault(virt().set(NODE, "status", b"disabled\0")),
-        (String::new(), Problem::NoMemory)
-    );
+    assert_eq!(fault(virt().set(NODE, "status", b"disabled\0")), (String::new(), Problem::NoMemory));
     assert_eq!(reg(&[0, 0x4000_0000, 0, 0]), Problem::NoMemory);
-    assert_eq!(
-        reg(&[0, 0x4000_0000, 0]),
-        Problem::BadLength {
-            property: "reg",
-            len: 12,
-            unit: 16
-        }
-    );
-    assert!(matches!(
-        reg(&[0xffff_ffff, 0, 1, 0]),
-        Problem::Wraps { .. }
-    ));
+    assert_eq!(reg(&[0, 0x4000_0000, 0]), Problem::BadLength { property: "reg", len: 12, unit: 16 });
+    assert!(matches!(reg(&[0xffff_ffff, 0, 1, 0]), Problem::Wraps { .. }));
     assert_eq!(
         reg(&[0, 0x4000_0000, 0, 0x2000, 0, 0x4000_1000, 0, 0x2000]),
         Problem::Overlap {
@@ -481,109 +380,52 @@ fn memory_nodes_are_checked() {
             b_range: range(0x4000_0000, 0x2000),
         }
     );
-    assert_eq!(
-        fault(virt().remove(NODE, "reg")),
-        (NODE.into(), Problem::Missing("reg"))
-    );
-    assert_eq!(
-        fault(virt().cells("/", "#address-cells", &[3])).1,
-        Problem::BadCells {
-            address: 3,
-            size: 2
-        }
-    );
-    assert_eq!(
-        fault(virt().cells("/", "#size-cells", &[0])).1,
-        Problem::BadCells {
-            address: 2,
-            size: 0
-        }
-    );
+    assert_eq!(fault(virt().remove(NODE, "reg")), (NODE.into(), Problem::Missing("reg")));
+    assert_eq!(fault(virt().cells("/", "#address-cells", &[3])).1, Problem::BadCells { address: 3, size: 2 });
+    assert_eq!(fault(virt().cells("/", "#size-cells", &[0])).1, Problem::BadCells { address: 2, size: 0 });
 }
 
 #[test]
 fn cpu_nodes_are_checked() {
     let one = "/cpus/cpu@1";
-    assert_eq!(
-        fault(virt().cells(one, "reg", &[0])),
-        (one.into(), Problem::DuplicateCpu(0))
-    );
-    assert_eq!(
-        fault(virt().cells(one, "reg", &[0x100_0000])).1,
-        Problem::BadMpidr(0x100_0000)
-    );
-    assert!(matches!(
-        fault(virt().set(one, "reg", &[0, 0])).1,
-        Problem::BadLength { .. }
-    ));
+    assert_eq!(fault(virt().cells(one, "reg", &[0])), (one.into(), Problem::DuplicateCpu(0)));
+    assert_eq!(fault(virt().cells(one, "reg", &[0x100_0000])).1, Problem::BadMpidr(0x100_0000));
+    assert!(matches!(fault(virt().set(one, "reg", &[0, 0])).1, Problem::BadLength { .. }));
     assert_eq!(
         fault(virt().cells("/cpus", "#address-cells", &[0])).1,
-        Problem::BadCells {
-            address: 0,
-            size: 0
-        }
+        Problem::BadCells { address: 0, size: 0 }
     );
     assert_eq!(
         fault(virt().set(one, "enable-method", b"spin-table\0")).1,
         Problem::Missing("cpu-release-addr")
     );
     assert_eq!(fault(virt().remove_node("/", "cpus")).1, Problem::NoCpus);
-    let none = virt()
-        .set("/cpus/cpu@0", "status", b"fail\0")
-        .set(one, "device_type", b"cache\0");
+    let none = virt().set("/cpus/cpu@0", "status", b"fail\0").set(one, "device_type", b"cache\0");
     assert_eq!(fault(none).1, Problem::NoCpus);
 }
 
 #[test]
 fn psci_is_optional_but_must_make_sense() {
-    assert_eq!(
-        warnings(virt().remove_node("/", "psci")),
-        [(String::new(), Problem::NoPsci)]
-    );
-    assert_eq!(
-        fault(virt().set("/psci", "method", b"svc\0")),
-        ("/psci".into(), Problem::BadValue("method"))
-    );
-    assert_eq!(
-        fault(virt().remove("/psci", "method")).1,
-        Problem::Missing("method")
-    );
-    assert_eq!(
-        fault(board().remove("/firmware/psci", "cpu_on")).1,
-        Problem::Missing("cpu_on")
-    );
+    assert_eq!(warnings(virt().remove_node("/", "psci")), [(String::new(), Problem::NoPsci)]);
+    assert_eq!(fault(virt().set("/psci", "method", b"svc\0")), ("/psci".into(), Problem::BadValue("method")));
+    assert_eq!(fault(virt().remove("/psci", "method")).1, Problem::Missing("method"));
+    assert_eq!(fault(board().remove("/firmware/psci", "cpu_on")).1, Problem::Missing("cpu_on"));
 }
 
 #[test]
 fn gic_is_needed_with_virtualisation() {
     const GIC: &str = "/intc@8000000";
-    assert_eq!(
-        fault(virt().set(GIC, "compatible", b"arm,pl390\0")).1,
-        Problem::NoGic
-    );
-    assert_eq!(
-        fault(virt().remove(GIC, "interrupts")),
-        (GIC.into(), Problem::GicNotVirtual)
-    );
-    assert_eq!(
-        fault(virt().cells(GIC, "interrupts", &[0, 9, 4])).1,
-        Problem::NoPpi("GIC maintenance")
-    );
-    assert_eq!(
-        fault(virt().cells(GIC, "interrupts", &[9, 9, 4])).1,
-        Problem::BadInterrupt
-    );
+    assert_eq!(fault(virt().set(GIC, "compatible", b"arm,pl390\0")).1, Problem::NoGic);
+    assert_eq!(fault(virt().remove(GIC, "interrupts")), (GIC.into(), Problem::GicNotVirtual));
+    assert_eq!(fault(virt().cells(GIC, "interrupts", &[0, 9, 4])).1, Problem::NoPpi("GIC maintenance"));
+    assert_eq!(fault(virt().cells(GIC, "interrupts", &[9, 9, 4])).1, Problem::BadInterrupt);
     assert_eq!(
         fault(virt().cells(GIC, "#redistributor-regions", &[0])).1,
         Problem::BadValue("#redistributor-regions")
     );
+    assert_eq!(fault(virt().cells(GIC, "#redistributor-regions", &[2])).1, Problem::Missing("reg"));
     assert_eq!(
-        fault(virt().cells(GIC, "#redistributor-regions", &[2])).1,
-        Problem::Missing("reg")
-    );
-    assert_eq!(
-        fault(virt().cells(GIC, "reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x800_8000, 0, 0x2_0000]))
-            .1,
+        fault(virt().cells(GIC, "reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x800_8000, 0, 0x2_0000])).1,
         Problem::Overlap {
             a: Item::Gic,
             a_range: range(0x800_8000, 0x2_0000),
@@ -597,10 +439,7 @@ fn gic_is_needed_with_virtualisation() {
         &[0x4004_1000, 0x1000, 0x4004_2000, 0x1000],
     );
     assert_eq!(fault(gicv2).1, Problem::GicNotVirtual);
-    assert_eq!(
-        fault(board().remove("/soc", "ranges")).1,
-        Problem::NotMapped
-    );
+    assert_eq!(fault(board().remove("/soc", "ranges")).1, Problem::NotMapped);
 }
 
 #[test]
@@ -648,14 +487,7 @@ fn uart_is_found_by_stdout_path_alias_or_option() {
     );
     let tree = Tree::parse(BOARD).unwrap();
     let found = uart::find(&tree, None).unwrap();
-    assert_eq!(
-        found.kind,
-        UartKind::Ns16550 {
-            reg_shift: 2,
-            io_width: 4,
-            designware: true
-        }
-    );
+    assert_eq!(found.kind, UartKind::Ns16550 { reg_shift: 2, io_width: 4, designware: true });
     assert_eq!(found.range, range(0xfe20_1000, 0x100));
     assert_eq!((found.options, found.baud()), ("115200n8", Some(115_200)));
     for path in ["uart1", "uart1:", "/soc/serial@202000"] {
@@ -685,27 +517,12 @@ fn unusable_uarts_are_faults() {
     };
     assert_eq!(find(board(), Some("/soc/no")), Problem::NoSuchUart);
     assert_eq!(find(board(), Some("/soc/gpio")), Problem::UnknownUart);
-    assert_eq!(
-        find(virt().remove("/chosen", "stdout-path"), None),
-        Problem::NoStdout
-    );
-    assert_eq!(
-        find(virt().set("/chosen", "stdout-path", b"x"), None),
-        Problem::NotText("stdout-path")
-    );
+    assert_eq!(find(virt().remove("/chosen", "stdout-path"), None), Problem::NoStdout);
+    assert_eq!(find(virt().set("/chosen", "stdout-path", b"x"), None), Problem::NotText("stdout-path"));
     let serial = "/soc/serial@201000";
-    assert_eq!(
-        find(board().cells(serial, "reg-io-width", &[2]), None),
-        Problem::BadValue("reg-io-width")
-    );
-    assert_eq!(
-        find(board().cells(serial, "reg-shift", &[4]), None),
-        Problem::BadValue("reg-shift")
-    );
-    assert_eq!(
-        find(board().remove(serial, "reg"), None),
-        Problem::Missing("reg")
-    );
+    assert_eq!(find(board().cells(serial, "reg-io-width", &[2]), None), Problem::BadValue("reg-io-width"));
+    assert_eq!(find(board().cells(serial, "reg-shift", &[4]), None), Problem::BadValue("reg-shift"));
+    assert_eq!(find(board().remove(serial, "reg"), None), Problem::Missing("reg"));
 }
 
 proptest! {
@@ -733,7 +550,7 @@ proptest! {
                     }
                 }
                 // It can be put into words.
-                Err(fault) => prop_assert!(!fault.to_string().is_empty()),
+                Err(fault) => prop_assert!(!tree.explain(&fault).to_string().is_empty()),
             }
         }
     }

@@ -48,8 +48,6 @@ pub(super) fn parse(tree: &Tree<'_>, node: NodeId, gic: NodeId) -> Result<Timer,
         physical: need(1, "the physical timer")?,
         virtual_: need(2, "the virtual timer")?,
         hypervisor: need(3, "the EL2 timer")?,
-        clock_hz: tree
-            .property_u32(node, "clock-frequency")
-            .filter(|hz| *hz != 0),
+        clock_hz: tree.property_u32(node, "clock-frequency").filter(|hz| *hz != 0),
     })
 }

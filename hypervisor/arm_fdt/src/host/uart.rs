@@ -99,11 +99,8 @@ fn kind(tree: &Tree<'_>, node: NodeId) -> Result<UartKind, Fault> {
         return Err(tree.fault(node, Problem::UnknownUart));
     }
     let number = |name, default| tree.property_u32(node, name).unwrap_or(default);
-    let (reg_shift, io_width) = if bcm {
-        (2, 4)
-    } else {
-        (number("reg-shift", 0), number("reg-io-width", 1))
-    };
+    let (reg_shift, io_width) =
+        if bcm { (2, 4) } else { (number("reg-shift", 0), number("reg-io-width", 1)) };
     match (u8::try_from(reg_shift), io_width) {
         (Ok(reg_shift @ 0..=3), 1 | 4) => Ok(UartKind::Ns16550 {
             reg_shift,
@@ -116,14 +113,15 @@ fn kind(tree: &Tree<'_>, node: NodeId) -> Result<UartKind, Fault> {
     }
 }
 
-/// The first interrupt that goes to a GIC. A console works without.
+/// The first interrupt, if it goes to a GIC. A console works without.
 fn interrupt(tree: &Tree<'_>, node: NodeId) -> Option<Interrupt> {
     let mut first = None;
+    let mut seen = false;
     tree.interrupts(node, &mut |controller, specifier| {
-        let list = tree.property(controller, "compatible");
-        if first.is_none() && list.is_some_and(gic::is_gic) {
+        if !seen && tree.property(controller, "compatible").is_some_and(gic::is_gic) {
             first = Interrupt::from_gic(specifier);
         }
+        seen = true;
         Ok(())
     })
     .ok()?;

@@ -52,11 +52,7 @@ impl Image {
         }
         let size_known = size != 0;
         Ok(Some(Self {
-            text_offset: if size_known {
-                text_offset
-            } else {
-                OLD_TEXT_OFFSET
-            },
+            text_offset: if size_known { text_offset } else { OLD_TEXT_OFFSET },
             size: size.max(len),
             size_known,
             page_size: match flags >> 1 & 3 {
@@ -139,10 +135,7 @@ mod tests {
     #[test]
     fn old_image_cut_off_in_its_header_is_truncated() {
         let head = OLD_CODE.to_le_bytes();
-        assert_eq!(
-            Image::parse(&head, 4),
-            Err(KernelError::Truncated { need: 64, have: 4 })
-        );
+        assert_eq!(Image::parse(&head, 4), Err(KernelError::Truncated { need: 64, have: 4 }));
     }
 
     #[test]
@@ -163,12 +156,6 @@ mod tests {
         }
         let need = 0x80_2000;
         assert!(Image::parse(&head, need).unwrap().is_some());
-        assert_eq!(
-            Image::parse(&head, need - 1),
-            Err(KernelError::Truncated {
-                need,
-                have: need - 1
-            })
-        );
+        assert_eq!(Image::parse(&head, need - 1), Err(KernelError::Truncated { need, have: need - 1 }));
     }
 }

@@ -28,10 +28,7 @@ pub fn place(bank: Range, image: &Image, initrd_size: u64) -> Result<Layout, Ker
     let need = initrd_room
         .and_then(|room| room.checked_add(DTB_ROOM))
         .and_then(|modules| modules.checked_add(image.text_offset)?.checked_add(image.size));
-    let no_room = KernelError::NoRoom {
-        need: need.unwrap_or(u64::MAX),
-        have: bank.size(),
-    };
+    let no_room = KernelError::NoRoom { need: need.unwrap_or(u64::MAX), have: bank.size() };
     let attempt = || {
         let modules = initrd_room?.checked_add(DTB_ROOM)?;
         let bank = bank.align_in(ALIGN)?;
@@ -50,11 +47,7 @@ pub fn place(bank: Range, image: &Image, initrd_size: u64) -> Result<Layout, Ker
             return None;
         };
         let dtb = Range::new(start, DTB_ROOM)?;
-        Some(Layout {
-            kernel,
-            dtb,
-            initrd: Range::new(dtb.end(), initrd_size)?,
-        })
+        Some(Layout { kernel, dtb, initrd: Range::new(dtb.end(), initrd_size)? })
     };
     attempt().ok_or(no_room)
 }
@@ -67,13 +60,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn image(text_offset: u64, size: u64) -> Image {
-        Image {
-            text_offset,
-            size,
-            size_known: true,
-            page_size: None,
-            anywhere: true,
-        }
+        Image { text_offset, size, size_known: true, page_size: None, anywhere: true }
     }
 
     fn bank(start: u64, size: u64) -> Range {
@@ -105,10 +92,7 @@ mod tests {
     fn too_small_a_bank_is_an_error_with_both_sizes() {
         assert_eq!(
             place(bank(0, 32), &image(0, 30 * MIB), MIB),
-            Err(KernelError::NoRoom {
-                need: 34 * MIB,
-                have: 32 * MIB
-            })
+            Err(KernelError::NoRoom { need: 34 * MIB, have: 32 * MIB })
         );
         assert!(place(bank(0, 32), &image(0, u64::MAX), u64::MAX).is_err());
     }

@@ -87,6 +87,8 @@ pub enum KernelError {
     BigEndian,
     /// The compressed data is damaged.
     BadData,
+    /// The compressed data ends before the stream does.
+    Incomplete,
     /// The unpacked data has another checksum or length than the stream says.
     BadChecksum,
     /// The data unpacks to more than allowed.
@@ -137,6 +139,7 @@ impl fmt::Display for KernelError {
             Self::BadHeader => "the kernel's header contradicts itself; is the file damaged?",
             Self::BigEndian => "the kernel is big-endian, which is not supported",
             Self::BadData => "the compressed kernel is damaged",
+            Self::Incomplete => "the compressed kernel ends too early; was the file cut off?",
             Self::BadChecksum => "the compressed kernel is damaged: wrong checksum",
             Self::Refused => "the unpacked kernel could not be stored",
             Self::OutOfMemory => "no memory to unpack the kernel",

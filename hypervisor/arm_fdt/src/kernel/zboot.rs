@@ -26,10 +26,7 @@ impl Zboot {
         if !head.starts_with(b"MZ") || bytes_at(head, 4) != Some(*b"zimg") {
             return Ok(None);
         }
-        let header: [u8; 64] = bytes_at(head, 0).ok_or(KernelError::Truncated {
-            need: 64,
-            have: len,
-        })?;
+        let header: [u8; 64] = bytes_at(head, 0).ok_or(KernelError::Truncated { need: 64, have: len })?;
         let field = |at| le32(&header, at).map_or(0, u64::from);
         let (offset, size) = (field(8), field(12));
         let name: [u8; 32] = bytes_at(&header, 24).unwrap_or_default();
@@ -60,13 +57,7 @@ mod tests {
     #[test]
     fn gzip_payload_is_found() {
         let head = zboot_header("gzip", 0x1000, 0x2000);
-        assert_eq!(
-            Payload::detect(&head, 0x3000),
-            Ok(Payload::Zboot(Zboot {
-                offset: 0x1000,
-                len: 0x2000
-            }))
-        );
+        assert_eq!(Payload::detect(&head, 0x3000), Ok(Payload::Zboot(Zboot { offset: 0x1000, len: 0x2000 })));
     }
 
     #[test]
@@ -77,23 +68,14 @@ mod tests {
             ("?", "EFI zboot of unknown compression"),
         ] {
             let head = zboot_header(name, 0x1000, 0x2000);
-            assert_eq!(
-                Payload::detect(&head, 0x3000),
-                Err(KernelError::Unsupported(message))
-            );
+            assert_eq!(Payload::detect(&head, 0x3000), Err(KernelError::Unsupported(message)));
         }
     }
 
     #[test]
     fn payload_outside_the_file_is_truncated() {
         let head = zboot_header("gzip", 0x1000, 0x2000);
-        assert_eq!(
-            Zboot::parse(&head, 0x2fff),
-            Err(KernelError::Truncated {
-                need: 0x3000,
-                have: 0x2fff
-            })
-        );
+        assert_eq!(Zboot::parse(&head, 0x2fff), Err(KernelError::Truncated { need: 0x3000, have: 0x2fff }));
         let empty = zboot_header("gzip", 0x1000, 0);
         assert_eq!(Zboot::parse(&empty, 0x3000), Err(KernelError::BadHeader));
     }

@@ -36,7 +36,7 @@ pub(super) struct BankInner {
     pub used: u16,
     /// Private interrupts whose physical ones this vCPU has to deactivate.
     pub hw_drop: u32,
-    /// GICv2: sender, as a bit, of each software-generated interrupt that is in a list register.
+    /// GICv2: sender, as a bit, of each software-generated interrupt that is in a list register or active.
     lr_senders: [u8; NR_SGIS as usize],
 }
 
@@ -51,7 +51,7 @@ impl BankInner {
         }
     }
 
-    /// Sender of the software-generated interrupt that is in a list register, as a bit.
+    /// Sender, as a bit, of the software-generated interrupt that is in a list register or active.
     pub fn lr_sender(&self, sgi: u32) -> u8 {
         self.lr_senders.get(sgi as usize).copied().unwrap_or(0)
     }
@@ -159,7 +159,11 @@ impl Bank {
     /// Takes the hints about SPIs that are active outside the list registers.
     #[inline]
     pub fn take_parked(&self) -> u32 {
-        if self.parked_hint.load(Ordering::Relaxed) == 0 { 0 } else { self.parked_hint.swap(0, Ordering::AcqRel) }
+        if self.parked_hint.load(Ordering::Relaxed) == 0 {
+            0
+        } else {
+            self.parked_hint.swap(0, Ordering::AcqRel)
+        }
     }
 
     /// Puts such hints back without asking for another refresh.

@@ -47,7 +47,9 @@ pub(super) struct Block {
     pub add_active: u32,
     /// Lines whose fall is found out by asking, not reported.
     pub sampled: u32,
-    pub priority: [u8; 32],
+    priority: [u8; 32],
+    /// Priority with which it was last presented; that of an active interrupt does not change any more.
+    presented: [u8; 32],
 }
 
 /// What became of a list register's interrupt.
@@ -89,12 +91,30 @@ impl Block {
             add_active: 0,
             sampled,
             priority: [PRIORITY_RESET; 32],
+            presented: [PRIORITY_RESET; 32],
         }
     }
 
     #[inline]
     pub fn priority_of(&self, n: u32) -> u8 {
         self.priority.get(n as usize).copied().unwrap_or(0)
+    }
+
+    /// Priority in the list register: the current one, unless the interrupt is active.
+    #[inline]
+    pub fn present(&mut self, n: u32) {
+        let priority = self.priority_of(n);
+        if self.active & bit(n) == 0
+            && let Some(presented) = self.presented.get_mut(n as usize)
+        {
+            *presented = priority;
+        }
+    }
+
+    /// Priority with which the interrupt was last presented.
+    #[inline]
+    pub fn presented_priority(&self, n: u32) -> u8 {
+        self.presented.get(n as usize).copied().unwrap_or(0)
     }
 
     /// Pending outside the list registers.
@@ -318,6 +338,7 @@ impl Block {
         self.drop_active &= !in_lr;
         self.add_active |= in_lr & !self.active & !self.lr_hw;
         let parked = mask & !self.in_lr & !self.active;
+        bits(parked).for_each(|n| self.present(n));
         self.active |= parked;
         parked
     }
@@ -449,7 +470,11 @@ mod tests {
         block.latch = 1;
         assert_eq!(block.reconcile(1, BOTH, true, true), Verdict::Keep { eoi: false });
         assert_eq!((block.lr_pending, block.active, block.latch), (1, 1, 0));
-        assert_eq!(block.reconcile(1, BOTH, false, true), Verdict::Keep { eoi: true }, "pending part moves away");
+        assert_eq!(
+            block.reconcile(1, BOTH, false, true),
+            Verdict::Keep { eoi: true },
+            "pending part moves away"
+        );
         assert_eq!((block.lr_pending, block.latch), (0, 1));
     }
 
@@ -513,7 +538,11 @@ mod tests {
         assert_eq!(block.write_config(true, 0xaaaa_0008), (0xff00 << 16) | (0b10 << 16));
         assert_eq!(block.config_view(true), 0xaaaa_0008);
         assert_eq!(block.config_view(false), 0);
-        assert_eq!(block.write_config(true, 0x5555_0004), (0xff00 << 16) | (0b10 << 16), "lower bits are reserved");
+        assert_eq!(
+            block.write_config(true, 0x5555_0004),
+            (0xff00 << 16) | (0b10 << 16),
+            "lower bits are reserved"
+        );
         assert!(block.write_priority(3, 0x57) && !block.write_priority(3, 0x50));
         assert_eq!(block.priority_of(3), 0x50);
     }

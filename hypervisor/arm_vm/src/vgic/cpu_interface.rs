@@ -179,7 +179,8 @@ mod tests {
     fn a_completed_register_is_not_written_again_unless_it_asks_for_maintenance() {
         let mut interface = CpuInterface::new(4);
         let link = |eoi| Link::Software { eoi, source: 0 };
-        let mut lr = Lr { intid: 40, priority: 0, group1: true, pending: false, active: false, link: link(false) };
+        let mut lr =
+            Lr { intid: 40, priority: 0, group1: true, pending: false, active: false, link: link(false) };
         use super::super::lr::Link;
         interface.set(1, lr.encode(Version::V3));
         interface.take_dirty();

@@ -175,7 +175,8 @@ impl Vgic {
 
     fn write_ctlr(&self, value: u32) -> Effects {
         let value = value & (CTLR_GROUP0 | CTLR_GROUP1);
-        let kicks = if self.ctlr.swap(value, Ordering::AcqRel) == value { VcpuSet::EMPTY } else { self.notify_all() };
+        let kicks =
+            if self.ctlr.swap(value, Ordering::AcqRel) == value { VcpuSet::EMPTY } else { self.notify_all() };
         Effects { kicks, hw: None }
     }
 
@@ -203,7 +204,12 @@ impl Vgic {
     }
 
     /// Sets the routes of interrupts from `first` of a block; each new one is computed from the old one.
-    fn reroute(&self, index: usize, first: u32, routes: impl Iterator<Item = impl Fn(u64) -> u64>) -> Effects {
+    fn reroute(
+        &self,
+        index: usize,
+        first: u32,
+        routes: impl Iterator<Item = impl Fn(u64) -> u64>,
+    ) -> Effects {
         let Some(block) = self.spis.get(index) else { return Effects::default() };
         let mut block = block.lock();
         let online = *self.online.lock();

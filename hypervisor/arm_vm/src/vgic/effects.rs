@@ -87,7 +87,9 @@ impl Vgic {
             let edge = block.common.edge & bit(n) != 0;
             let vcpu = block.target_of(n);
             Some(match batch.kind {
-                HwKind::Enablement if block.common.enabled & bit(n) != 0 => HwAction::Enable { phys, edge, vcpu },
+                HwKind::Enablement if block.common.enabled & bit(n) != 0 => {
+                    HwAction::Enable { phys, edge, vcpu }
+                }
                 HwKind::Enablement => HwAction::Disable { phys },
                 HwKind::Trigger => HwAction::Configure { phys, edge },
                 HwKind::Route => HwAction::Route { phys, vcpu },

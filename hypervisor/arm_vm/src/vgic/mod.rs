@@ -338,13 +338,16 @@ impl Vgic {
     fn notify(&self, index: usize, block: &SpiBlock, changed: u32) -> VcpuSet {
         let mut kicks = VcpuSet::EMPTY;
         for n in bits(changed & block.common.candidates(self.ctlr())) {
-            if let Some((vcpu, bank)) = block.target_of(n).and_then(|vcpu| Some((vcpu, self.banks.get(vcpu)?))) {
+            if let Some((vcpu, bank)) =
+                block.target_of(n).and_then(|vcpu| Some((vcpu, self.banks.get(vcpu)?)))
+            {
                 bank.post_spi(index);
                 kicks.insert(vcpu);
             }
         }
         for n in bits(changed & block.common.in_lr) {
-            if let Some((vcpu, bank)) = block.owner_of(n).and_then(|vcpu| Some((vcpu, self.banks.get(vcpu)?))) {
+            if let Some((vcpu, bank)) = block.owner_of(n).and_then(|vcpu| Some((vcpu, self.banks.get(vcpu)?)))
+            {
                 bank.set_work();
                 kicks.insert(vcpu);
             }

@@ -7,10 +7,10 @@
 //! * active ("parked"): the hardware counts the guest's EOIs that match no list register, and raises "list register
 //!   entry not present". Such an EOI can only be for the most urgent parked interrupt, since priorities nest.
 
+use super::BLOCK;
 use super::bits::{bit, bits};
 use super::cpu_interface::{MAX_LRS, hcr};
 use super::refresh::{Pass, describe, intid_of};
-use super::BLOCK;
 
 /// The most urgent of the interrupts offered, sorted.
 pub(super) struct Best {
@@ -74,7 +74,8 @@ impl Pass<'_> {
         for slot in bits(self.inner.used.into()) {
             let slot = slot as usize;
             let intid = self.inner.slot(slot);
-            let kept = active.numbers(keep_active).chain(pending.numbers(keep_pending)).any(|kept| kept == intid);
+            let kept =
+                active.numbers(keep_active).chain(pending.numbers(keep_pending)).any(|kept| kept == intid);
             if !kept {
                 still_parked |= self.evict(slot, intid);
             }
@@ -110,7 +111,7 @@ impl Pass<'_> {
     fn offer_private(&self, pending: &mut Best, active: &mut Best) {
         let block = &self.inner.block;
         for n in bits(block.active) {
-            active.offer(n, block.priority_of(n), block.in_lr & bit(n) != 0);
+            active.offer(n, block.presented_priority(n), block.in_lr & bit(n) != 0);
         }
         for n in bits(block.candidates(self.ctlr) | (block.lr_pending & !block.active)) {
             pending.offer(n, block.priority_of(n), block.in_lr & bit(n) != 0);
@@ -122,8 +123,11 @@ impl Pass<'_> {
             let intid = self.inner.slot(slot as usize);
             let Some((block, _, n)) = self.vgic.spi(intid) else { continue };
             let block = block.lock();
-            let list = if block.common.active & bit(n) != 0 { &mut *active } else { &mut *pending };
-            list.offer(intid, block.common.priority_of(n), true);
+            if block.common.active & bit(n) != 0 {
+                active.offer(intid, block.common.presented_priority(n), true);
+            } else {
+                pending.offer(intid, block.common.priority_of(n), true);
+            }
         }
     }
 
@@ -135,7 +139,7 @@ impl Pass<'_> {
                 pending.offer(intid_of(index as usize, n), block.common.priority_of(n), false);
             }
             for n in bits(block.parked_of(self.vcpu)) {
-                active.offer(intid_of(index as usize, n), block.common.priority_of(n), false);
+                active.offer(intid_of(index as usize, n), block.common.presented_priority(n), false);
             }
         }
     }
@@ -144,8 +148,7 @@ impl Pass<'_> {
     pub fn evict(&mut self, slot: usize, intid: u32) -> u32 {
         let mut parked = 0;
         if intid < BLOCK {
-            self.inner.block.withdraw(bit(intid));
-            self.return_sender(intid);
+            self.withdraw_private(intid);
         } else if let Some((block, index, n)) = self.vgic.spi(intid) {
             let mut block = block.lock();
             block.common.withdraw(bit(n));
@@ -172,7 +175,10 @@ impl Pass<'_> {
                 return;
             }
             block.unpark(bit(intid));
-            describe(block, intid, intid, self.vgic.phys_of_ppi(intid), block.level_high(bit(intid)), 0)
+            let phys = self.vgic.phys_of_ppi(intid);
+            let eoi = block.level_high(bit(intid));
+            let sender = self.inner.lr_sender(intid);
+            describe(&mut self.inner.block, intid, intid, phys, eoi, sender)
         } else {
             let Some((block, _, n)) = self.vgic.spi(intid) else { return };
             let mut block = block.lock();
@@ -181,7 +187,8 @@ impl Pass<'_> {
             }
             block.common.unpark(bit(n));
             let phys = block.phys_of(n).unwrap_or(intid as u16);
-            describe(&block.common, n, intid, phys, block.common.level_high(bit(n)), 0)
+            let eoi = block.common.level_high(bit(n));
+            describe(&mut block.common, n, intid, phys, eoi, 0)
         };
         self.occupy(slot, intid, &lr);
     }
@@ -208,13 +215,13 @@ impl Pass<'_> {
         while left != 0 {
             let mut parked = Best::new(MAX_LRS);
             for n in bits(self.inner.block.parked()) {
-                parked.offer(n, self.inner.block.priority_of(n), false);
+                parked.offer(n, self.inner.block.presented_priority(n), false);
             }
             for index in bits(hints) {
                 let Some(block) = self.vgic.spis.get(index as usize) else { continue };
                 let block = block.lock();
                 for n in bits(block.parked_of(self.vcpu)) {
-                    parked.offer(intid_of(index as usize, n), block.common.priority_of(n), false);
+                    parked.offer(intid_of(index as usize, n), block.common.presented_priority(n), false);
                 }
             }
             if parked.len == 0 {

@@ -1,5 +1,6 @@
 //! vCPUs that go offline and come back.
 
+use super::CpuInterface;
 use super::bank::SGIS;
 use super::bits::{bit, bits};
 use super::block::Block;
@@ -7,7 +8,6 @@ use super::effects::HwKind;
 use super::refresh::Pass;
 use super::{HwBatch, Version, Vgic, all_blocks};
 use crate::VcpuSet;
-use super::CpuInterface;
 
 impl Vgic {
     /// A vCPU goes offline and will not run again as it was. `ci` must be up to date with the hardware; it is empty

@@ -47,6 +47,7 @@ impl Vgic {
         let mut inner = bank.inner.lock();
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         if pass.fold_all(Some(sample), false) {
+            bank.keep_spi_hint(pass.hint);
             bank.set_work();
         }
         pass.kicks
@@ -168,18 +169,14 @@ impl<'a> Pass<'a> {
                 Verdict::Keep { eoi } => {
                     let sender = self.inner.lr_sender(n);
                     let phys = self.vgic.phys_of_ppi(n);
-                    let lr = describe(&self.inner.block, n, n, phys, eoi, sender);
+                    let lr = describe(&mut self.inner.block, n, n, phys, eoi, sender);
                     self.update(slot, &lr);
                 }
                 Verdict::Withdraw => {
-                    self.inner.block.withdraw(bit(n));
-                    self.return_sender(n);
+                    self.withdraw_private(n);
                     self.release(slot);
                 }
             }
-        }
-        if self.inner.used & super::cpu_interface::slot_bit(slot) == 0 {
-            self.inner.set_lr_sender(n, 0);
         }
     }
 
@@ -226,7 +223,7 @@ impl<'a> Pass<'a> {
             match block.common.reconcile(bit(n), self.ctlr, here, true) {
                 Verdict::Keep { eoi } => {
                     let phys = block.phys_of(n).unwrap_or(intid as u16);
-                    let lr = describe(&block.common, n, intid, phys, eoi, 0);
+                    let lr = describe(&mut block.common, n, intid, phys, eoi, 0);
                     self.update(slot, &lr);
                 }
                 Verdict::Withdraw => {
@@ -275,14 +272,12 @@ impl<'a> Pass<'a> {
         self.inner.used &= !super::cpu_interface::slot_bit(slot);
     }
 
-    /// Gives a withdrawn software-generated interrupt back to its sender's account.
-    pub fn return_sender(&mut self, n: u32) {
-        if self.vgic.has_senders(n) {
-            let sender = self.inner.lr_sender(n);
-            if self.inner.block.latch & bit(n) != 0 {
-                self.bank.add_senders(n, sender);
-            }
-            self.inner.set_lr_sender(n, 0);
+    /// Takes a private interrupt out of its list register, and gives what was pending back to its sender's account.
+    pub fn withdraw_private(&mut self, n: u32) {
+        let was_pending = self.inner.block.lr_pending & bit(n) != 0;
+        self.inner.block.withdraw(bit(n));
+        if was_pending && self.vgic.has_senders(n) {
+            self.bank.add_senders(n, self.inner.lr_sender(n));
         }
     }
 
@@ -368,7 +363,7 @@ impl<'a> Pass<'a> {
         let hw = block.common.enter_lr(bit(n));
         let eoi = !hw && block.common.level_high(bit(n));
         let phys = block.phys_of(n).unwrap_or(intid as u16);
-        let lr = describe(&block.common, n, intid, phys, eoi, 0);
+        let lr = describe(&mut block.common, n, intid, phys, eoi, 0);
         self.occupy(slot, intid, &lr);
         true
     }
@@ -388,11 +383,12 @@ pub(super) fn intid_of(index: usize, n: u32) -> u32 {
 
 /// The list register for an interrupt's state as the model has it. `sender` is a bit.
 #[inline]
-pub(super) fn describe(block: &Block, n: u32, intid: u32, phys: u16, eoi: bool, sender: u8) -> Lr {
+pub(super) fn describe(block: &mut Block, n: u32, intid: u32, phys: u16, eoi: bool, sender: u8) -> Lr {
+    block.present(n);
     let bit = bit(n);
     Lr {
         intid: intid as u16,
-        priority: block.priority_of(n),
+        priority: block.presented_priority(n),
         group1: block.group1 & bit != 0,
         pending: block.lr_pending & bit != 0,
         active: block.active & bit != 0,
@@ -403,4 +399,3 @@ pub(super) fn describe(block: &Block, n: u32, intid: u32, phys: u16, eoi: bool, 
         },
     }
 }
-

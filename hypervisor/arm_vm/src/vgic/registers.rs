@@ -157,10 +157,12 @@ impl Vgic {
                 block.group1 = value;
                 Change { touched: changed & (block.asserted() | block.in_lr), hw: 0 }
             }),
-            BitReg::SetEnable | BitReg::ClearEnable => self.change_block(vcpu, index, HwKind::Enablement, |block| {
-                let changed = block.write_enable(value, reg == BitReg::SetEnable);
-                Change { touched: changed & (block.asserted() | block.in_lr), hw: changed }
-            }),
+            BitReg::SetEnable | BitReg::ClearEnable => {
+                self.change_block(vcpu, index, HwKind::Enablement, |block| {
+                    let changed = block.write_enable(value, reg == BitReg::SetEnable);
+                    Change { touched: changed & (block.asserted() | block.in_lr), hw: changed }
+                })
+            }
             BitReg::SetPending => self.change_block(vcpu, index, HwKind::Deactivate, |block| {
                 block.set_pending(pending_mask);
                 Change { touched: pending_mask, hw: 0 }

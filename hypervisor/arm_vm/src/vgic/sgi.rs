@@ -2,7 +2,7 @@
 
 use super::bank::NR_SGIS;
 use super::bits::{bit, bits};
-use super::{Vgic, Version};
+use super::{Version, Vgic};
 use crate::VcpuSet;
 
 /// Register of GICv3 that a software-generated interrupt was sent with.

@@ -126,7 +126,9 @@ impl SpiBlock {
             Version::V2 => {
                 let mut online_member = None;
                 let mut member = None;
-                for vcpu in bits(route as u32 & 0xff).map(|vcpu| vcpu as usize).filter(|vcpu| all.contains(*vcpu)) {
+                for vcpu in
+                    bits(route as u32 & 0xff).map(|vcpu| vcpu as usize).filter(|vcpu| all.contains(*vcpu))
+                {
                     member = member.or(Some(vcpu));
                     online_member = online_member.or(online.contains(vcpu).then_some(vcpu));
                 }

@@ -64,6 +64,7 @@ impl Hypervisor {
         let entered = domain
             .events
             .init(self, &domain)
+            .and_then(|()| self.platform.finish_guest(self, &domain))
             .and_then(|()| self.pools.add_domain(self, &domain))
             .and_then(|()| Ok(self.domains.insert(Arc::clone(&domain))?));
         if let Err(e) = entered {
@@ -77,6 +78,8 @@ impl Hypervisor {
     fn undo_create(&self, domain: &Domain) {
         domain.set_dying();
         while !domain.events.teardown(self, domain, u64::MAX) {}
+        while !domain.teardown_p2m(self, u64::MAX) {}
+        while !domain.teardown_pool(self, u64::MAX) {}
         self.pools.remove_domain(self, domain);
         domain.guest.release(self);
         self.free_root(domain.root);
@@ -90,7 +93,7 @@ impl Hypervisor {
             tags.clear(tag);
             tag as u16
         };
-        match self.frames.alloc(&self.machine, Stage2::ROOT_ORDER, owner, Use::Table) {
+        match self.frames.alloc(self.machine, Stage2::ROOT_ORDER, owner, Use::Table) {
             Some(table) => {
                 self.machine.publish_tables();
                 Ok(Stage2Root { table, tag })
@@ -116,7 +119,7 @@ impl Hypervisor {
     /// # Errors
     /// ENOMEM.
     pub fn new_shared_page(&self, owner: Domid) -> Result<HeldPage, Errno> {
-        let mfn: Mfn = self.frames.alloc(&self.machine, 0, owner, Use::Shared).ok_or(Errno::ENOMEM)?;
+        let mfn: Mfn = self.frames.alloc(self.machine, 0, owner, Use::Shared).ok_or(Errno::ENOMEM)?;
         Ok(HeldPage::from_allocation(mfn))
     }
 }

@@ -96,13 +96,13 @@ impl Hypervisor {
 }
 
 impl Domain {
-    fn teardown_p2m(&self, hv: &Hypervisor, budget: u64) -> bool {
+    pub(super) fn teardown_p2m(&self, hv: &Hypervisor, budget: u64) -> bool {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;
         memory.p2m.teardown(hv, &mut memory.pool, budget)
     }
 
-    fn teardown_pool(&self, hv: &Hypervisor, budget: u64) -> bool {
+    pub(super) fn teardown_pool(&self, hv: &Hypervisor, budget: u64) -> bool {
         let mut memory = self.memory.lock();
         for _ in 0..budget {
             if !memory.pool.shrink(hv) {

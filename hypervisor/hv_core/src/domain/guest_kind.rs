@@ -1,5 +1,6 @@
 //! What one kind of guest has beyond what all have.
 
+use super::state::Domain;
 use super::vcpu::Vcpu;
 use crate::Hypervisor;
 use core::any::Any;
@@ -19,8 +20,8 @@ pub trait GuestKind: Send + Sync {
     /// caller wakes it, or makes it leave the guest.
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool;
 
-    /// Whether an interrupt waits that the vCPU would take.
-    fn has_interrupt(&self, vcpu: usize) -> bool;
+    /// Whether an interrupt waits that the vCPU, which is loaded on this pCPU, would take.
+    fn has_interrupt(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) -> bool;
 
     /// The registers of a vCPU that never ran.
     fn reset_context(&self, vcpu: usize, context: &mut Context);
@@ -53,11 +54,14 @@ pub trait GuestKind: Send + Sync {
     /// The vCPU is about to run on this pCPU.
     fn switching_in(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context);
 
+    /// The last thing before the vCPU, which is loaded on this pCPU, enters the guest.
+    fn before_entry(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu);
+
     /// A timer that the guest kind started for the vCPU has expired. True when the vCPU has to look.
     fn timer_expired(&self, hv: &Hypervisor, vcpu: &Vcpu) -> bool;
 
     /// The vCPU went down (PSCI CPU_OFF, VCPUOP_down) or comes up: per-vCPU state starts afresh.
-    fn vcpu_reset(&self, vcpu: usize);
+    fn vcpu_reset(&self, hv: &Hypervisor, domain: &Domain, vcpu: usize);
 
     /// Gives up what the domain holds of the machine: physical interrupts.
     fn release(&self, hv: &Hypervisor);

@@ -1,9 +1,10 @@
 //! What the core asks of the code that knows this kind of machine.
 
 use super::guest_kind::GuestKind;
-use super::state::DomainConfig;
+use super::state::{Domain, DomainConfig};
 use crate::Hypervisor;
 use alloc::boxed::Box;
+use core::any::Any;
 use xen_abi::Errno;
 
 /// The machine-specific side of the hypervisor as a whole. One implementation is linked in.
@@ -19,6 +20,15 @@ pub trait Platform: Send + Sync {
         arch: &[u8],
     ) -> Result<Box<dyn GuestKind>, Errno>;
 
+    /// For the machine-specific code itself.
+    fn as_any(&self) -> &dyn Any;
+
+    /// Completes a new domain: maps what only this kind of machine gives it.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn finish_guest(&self, hv: &Hypervisor, domain: &Domain) -> Result<(), Errno>;
+
     /// Checks the flags of XEN_DOMCTL_createdomain.
     ///
     /// # Errors
@@ -32,7 +42,7 @@ pub trait Platform: Send + Sync {
     fn guest_types(&self) -> &'static str;
 
     /// A pCPU's kHz for XEN_SYSCTL_physinfo.
-    fn cpu_khz(&self) -> u32;
+    fn cpu_khz(&self, hv: &Hypervisor) -> u32;
 
     /// Core and socket of a pCPU for XEN_SYSCTL_cputopoinfo.
     fn topology(&self, pcpu: usize) -> (u32, u32);

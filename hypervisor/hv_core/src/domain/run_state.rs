@@ -32,7 +32,7 @@ impl Hypervisor {
     pub fn block(&self, domain: &Domain, vcpu: &Vcpu) {
         vcpu.set_blocked();
         // Whoever raises an interrupt after this look finds the vCPU blocked and wakes it.
-        if domain.guest.has_interrupt(vcpu.id) {
+        if domain.guest.has_interrupt(self, domain, vcpu) {
             vcpu.clear_blocked();
         } else {
             self.pools.update(self, vcpu);

@@ -26,7 +26,8 @@ impl DomainEvents {
         for vcpu in domain.vcpus().filter(|vcpu| Self::is_polling(vcpu)) {
             writeln!(out, "  v{} polls", vcpu.id)?;
         }
-        for port in 1..self.ports.lock().len() {
+        let len = self.ports.lock().len();
+        for port in 1..len {
             let Some(seen) = self.look(hv, port) else { continue };
             write!(out, "  {port:4} v{} {}", seen.vcpu, seen.state)?;
             match seen.state {

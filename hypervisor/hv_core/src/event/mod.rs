@@ -26,6 +26,9 @@ mod two_level;
 mod vcpu_info;
 mod virq;
 
+#[cfg(test)]
+mod tests;
+
 pub use channel::{alloc_unbound, bind_interdomain, close, send};
 pub use consumer::{Consumer, alloc_for_hypervisor, close_for_hypervisor, notify_from_hypervisor};
 pub use ops::event_channel_op;

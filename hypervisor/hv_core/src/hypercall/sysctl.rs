@@ -79,7 +79,7 @@ fn physinfo(call: &Call<'_>, op: &mut Sysctl) {
     info.nr_cpus = cpus;
     info.max_cpu_id = cpus.saturating_sub(1);
     info.nr_nodes = 1;
-    info.cpu_khz = hv.platform.cpu_khz();
+    info.cpu_khz = hv.platform.cpu_khz(hv);
     info.capabilities = hv.platform.capabilities() | XEN_SYSCTL_PHYSCAP_gnttab_v1;
     info.total_pages = hv.frames.total();
     info.free_pages = hv.frames.free_frames();

@@ -8,7 +8,6 @@
 //! A record of zero is a frame that nobody can refer to: free, absent, or kept by the hypervisor.
 
 use super::buddy::{Buddy, MAX_ORDER};
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
 use machine::Machine;
@@ -50,18 +49,16 @@ pub struct Freed {
 #[derive(Debug)]
 pub struct Frames {
     base: Mfn,
-    records: Vec<AtomicU64>,
+    records: &'static [AtomicU64],
     buddy: Mutex<Buddy>,
     total: u64,
 }
 
 impl Frames {
-    /// Records for `count` frames from `base`; `ranges` are the free ones, `total` all that is RAM.
-    /// `None` without memory for the records.
-    pub fn new(base: Mfn, count: usize, ranges: &[(Mfn, u64)], total: u64) -> Option<Self> {
-        let mut records = Vec::new();
-        records.try_reserve_exact(count).ok()?;
-        records.resize_with(count, || AtomicU64::new(0));
+    /// The frames from `base`, one for each record; the records are zero. `ranges` are the free
+    /// ones, `total` all that is RAM. `None` without memory, or for ranges that have no record.
+    pub fn new(base: Mfn, records: &'static [AtomicU64], ranges: &[(Mfn, u64)], total: u64) -> Option<Self> {
+        let count = records.len();
         let mut buddy = Buddy::new(count)?;
         for &(start, frames) in ranges {
             let first = start.0.checked_sub(base.0)?;
@@ -82,6 +79,11 @@ impl Frames {
     /// The number of free frames.
     pub fn free_frames(&self) -> u64 {
         self.buddy.lock().free_frames()
+    }
+
+    /// The lowest frame.
+    pub fn start(&self) -> Mfn {
+        self.base
     }
 
     /// The number just past the highest frame.

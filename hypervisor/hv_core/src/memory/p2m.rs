@@ -32,18 +32,20 @@ pub enum Kind {
     Grant = 6,
     /// A grant mapping, read only.
     GrantRo = 7,
+    /// Memory that the firmware keeps for dom0's use; nobody owns it.
+    Reserved = 8,
 }
 
 impl Kind {
     fn from_soft(soft: u8) -> Option<Self> {
-        [Self::Ram, Self::Mmio, Self::Shared, Self::Foreign, Self::ForeignRo, Self::Grant, Self::GrantRo]
+        [Self::Ram, Self::Mmio, Self::Shared, Self::Foreign, Self::ForeignRo, Self::Grant, Self::GrantRo, Self::Reserved]
             .into_iter()
             .find(|k| *k as u8 == soft)
     }
 
     fn attr(self) -> MapAttr {
         match self {
-            Self::Ram => MapAttr::RAM,
+            Self::Ram | Self::Reserved => MapAttr::RAM,
             Self::Mmio => MapAttr::DEVICE,
             Self::Shared | Self::Foreign | Self::Grant => MapAttr::DATA,
             Self::ForeignRo | Self::GrantRo => MapAttr::RAM_RO,

@@ -55,7 +55,7 @@ impl TablePool {
 
     /// Adds a frame of the machine's free memory; false when there is none.
     pub fn grow(&mut self, hv: &Hypervisor) -> bool {
-        let Some(mfn) = hv.frames.alloc_table(&hv.machine, self.owner) else { return false };
+        let Some(mfn) = hv.frames.alloc_table(hv.machine, self.owner) else { return false };
         self.total += 1;
         self.give(hv, mfn);
         true

@@ -7,11 +7,11 @@
 use super::Credit2;
 use crate::CpuId;
 use crate::list::{List, NIL};
-use crate::tables::{CpuState, Tables};
+use crate::tables::{CpuState, LIMIT_ALONE, Tables};
 use crate::unit::{CAPPED, RUNNABLE, Unit};
 
 /// Credit that a reset leads up to: the largest head start of a unit over the others, virtual ns.
-pub(super) const CREDIT_INIT: i64 = 10_000_000;
+pub(super) const CREDIT_INIT: i64 = LIMIT_ALONE as i64;
 /// Furthest that a unit falls behind, virtual ns. It bounds how long a light unit waits for heavy
 /// ones, and it limits how exactly weights further apart than 1:1000 are kept.
 const DEBT_MAX: i64 = 1_000_000_000;
@@ -22,23 +22,32 @@ pub(super) const fn is_before(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) < 0
 }
 
-/// Charges the current unit for its time since the last charge. A unit that kept nobody waiting
-/// gets no deeper into debt than one reset makes good.
+/// `CpuState::limit` where others wait.
+pub(super) const LIMIT: u32 = DEBT_MAX as u32;
+
+/// How far the unit is ahead of `base`.
+#[inline]
+pub(super) const fn lead(base: u64, unit: &Unit) -> i64 {
+    unit.vtime.wrapping_sub(base) as i64
+}
+
+/// Charges the current unit for its time since the last charge.
 #[inline]
 pub(super) fn charge(base: u64, state: &mut CpuState, unit: &mut Unit, now: u64) {
     let ran = state.elapsed(now);
-    unit.runtime = unit.runtime.saturating_add(ran);
-    unit.vtime = charged(base, state.alone, unit, ran);
+    unit.runtime = unit.runtime.wrapping_add(ran);
+    unit.vtime = charged(base, state.limit, unit, ran);
 }
 
 /// The unit's virtual time after `ran` ns more.
 #[inline]
-fn charged(base: u64, alone: bool, unit: &Unit, ran: u64) -> u64 {
+fn charged(base: u64, limit: u32, unit: &Unit, ran: u64) -> u64 {
     // Both factors fit 32 bits, so the product fits 64. Longer runs exceed `DEBT_MAX` anyway.
     let burn = ran.min(u64::from(u32::MAX)).wrapping_mul(u64::from(unit.rate)) >> 16;
-    let lead = unit.vtime.wrapping_sub(base) as i64;
-    let limit = if alone { CREDIT_INIT } else { DEBT_MAX }.max(lead);
-    base.wrapping_add(lead.saturating_add(burn.cast_signed()).min(limit).cast_unsigned())
+    // It may have fallen behind `base` while it ran, which lapses; see `reset_if_spent`.
+    let lead = lead(base, unit).max(0).cast_unsigned();
+    // `admit` keeps `lead` far from the top.
+    base.wrapping_add(lead.wrapping_add(burn).min(u64::from(limit).max(lead)))
 }
 
 /// Fixed-point rates of a domain: virtual per real ns, and the inverse.
@@ -52,7 +61,7 @@ impl Credit2 {
     /// How far the unit is ahead of `base`; its credit is `CREDIT_INIT` less this.
     #[inline]
     pub(super) const fn lead(&self, unit: &Unit) -> i64 {
-        unit.vtime.wrapping_sub(self.base) as i64
+        lead(self.base, unit)
     }
 
     /// The unit's credit for display.
@@ -74,7 +83,7 @@ impl Credit2 {
         let Some(state) = t.cpu.get_mut(cpu.index()) else { return };
         let Some(unit) = t.units.get_mut(state.curr) else {
             let idle = state.elapsed(now);
-            state.idle_ns = state.idle_ns.saturating_add(idle);
+            state.idle_ns = state.idle_ns.wrapping_add(idle);
             return;
         };
         let before = unit.runtime;
@@ -90,13 +99,12 @@ impl Credit2 {
     /// The lead of a pCPU's current unit as of `now`, not charged yet.
     pub(super) fn lead_now(&self, state: &CpuState, unit: &Unit, now: u64) -> i64 {
         let ran = now.saturating_sub(state.charged);
-        charged(self.base, state.alone, unit, ran).wrapping_sub(self.base) as i64
+        charged(self.base, state.limit, unit, ran).wrapping_sub(self.base) as i64
     }
 
     /// Queues a unit behind those with the same virtual time. Walks from the nearer end.
-    #[inline]
     pub(super) fn enqueue(&mut self, t: &mut Tables, i: u16) {
-        let at = if self.queue.is_empty() { NIL } else { self.slot_for(t, i) };
+        let at = self.slot_for(t, i);
         self.queue.insert_before(&mut t.units, at, i);
     }
 
@@ -129,54 +137,58 @@ impl Credit2 {
 
     /// Credit reset, when the unit chosen for `cpu` has no credit left.
     ///
-    /// `base` moves up to the lowest virtual time of all that run or wait. When everyone who may
-    /// use this pCPU is still far ahead of that, others lag because affinity keeps them from it;
-    /// then those who may are moved back together. That keeps the order and the distances among
-    /// them, so their shares of this pCPU stay right.
+    /// `base` moves up to the lowest virtual time of all that wait or run. One that runs holds it
+    /// back by `CREDIT_INIT` at most: it has all that it can use, and what it may claim beyond
+    /// that lapses (a weight above the worth of one pCPU, else, would put the rest into ever
+    /// deeper debt). When everyone who waits for this pCPU is still far ahead of `base`, others
+    /// lag because affinity keeps them from it; then those who may use it are moved back
+    /// together. That keeps the order and the distances among them, so their shares stay right.
     pub(super) fn reset_if_spent(&mut self, t: &mut Tables, cpu: CpuId, chosen: u16, now: u64) {
         let Some(lead) = t.units.get(chosen).map(|unit| self.lead(unit)) else { return };
         if lead < CREDIT_INIT {
             return;
         }
-        // The lowest lead of all, and of those that may use this pCPU.
-        let mut low = lead;
-        let mut low_here = lead;
-        let mut count = |unit: &Unit, lead: i64| {
-            low = low.min(lead);
+        // The lowest lead of those that run elsewhere, that wait, and that wait for this pCPU.
+        let mut running = i64::MAX;
+        let mut waiting = lead;
+        let mut here = lead;
+        let mut wait = |unit: &Unit, lead: i64| {
+            waiting = waiting.min(lead);
             if unit.hard.contains(cpu) {
-                low_here = low_here.min(lead);
+                here = here.min(lead);
             }
         };
-        for cpu in t.cpus.iter() {
-            self.charge_cpu(t, cpu, now);
-            let Some(state) = t.state(cpu) else { continue };
-            for i in [state.curr, state.leaving] {
-                if let Some(unit) = t.units.get(i)
-                    && unit.has(RUNNABLE)
-                {
-                    count(unit, self.lead(unit));
-                }
+        for other in t.cpus.iter() {
+            self.charge_cpu(t, other, now);
+            let Some(state) = t.state(other) else { continue };
+            if let Some(unit) = t.units.get(state.curr).filter(|unit| unit.has(RUNNABLE))
+                && other != cpu
+            {
+                running = running.min(self.lead(unit));
+            }
+            if let Some(unit) = t.units.get(state.leaving).filter(|unit| unit.has(RUNNABLE)) {
+                wait(unit, self.lead(unit));
             }
         }
         let mut i = self.queue.head;
         while let Some(unit) = t.units.get(i) {
-            count(unit, self.lead(unit));
+            wait(unit, self.lead(unit));
             if unit.hard.contains(cpu) {
                 break;
             }
             i = unit.next;
         }
-        let low = low.max(0);
+        let low = waiting.min(running.max(waiting.saturating_sub(CREDIT_INIT))).max(0);
         self.base = self.base.wrapping_add(low.cast_unsigned());
-        let excess = low_here.saturating_sub(low);
-        if excess >= CREDIT_INIT {
+        let excess = here.saturating_sub(low);
+        if here.saturating_sub(waiting) >= CREDIT_INIT {
             self.move_back(t, cpu, excess.cast_unsigned());
         }
     }
 
-    /// Takes `by` off the virtual time of every unit that runs or waits and may use `cpu`; each
-    /// is at least that far ahead of `base`. Linear: the moved units keep their order, so two
-    /// sorted lists merge.
+    /// Takes `by` off the virtual time of every unit that runs or waits and may use `cpu`; those
+    /// that wait are at least that far ahead of `base`. Linear: the moved units keep their order,
+    /// so two sorted lists merge.
     fn move_back(&mut self, t: &mut Tables, cpu: CpuId, by: u64) {
         for state in &t.cpu {
             for i in [state.curr, state.leaving] {

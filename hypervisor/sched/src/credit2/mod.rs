@@ -19,9 +19,9 @@ mod credit;
 mod place;
 
 use crate::list::{List, NIL};
-use crate::tables::Tables;
+use crate::tables::{LIMIT_ALONE, Tables};
 use crate::unit::{CAPPED, Place, RUNNABLE, Unit, YIELDED};
-use crate::{CpuId, CpuMask, Decision, Error};
+use crate::{CpuId, CpuMask, Decision, Error, UnitId, UnitKey};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -90,30 +90,27 @@ impl Credit2 {
         Ok(())
     }
 
-    /// A unit that is `Off` became runnable: queue it and find a pCPU for it.
+    /// A unit that is `Off` became runnable. When its last pCPU idles and nobody else waits, it is
+    /// queued for that one; else the answer is `None` and `ready` must be called.
     #[inline]
-    pub fn ready(&mut self, t: &mut Tables, i: u16, now: u64) -> Option<CpuId> {
+    pub fn ready_at_last(&mut self, t: &mut Tables, i: u16) -> Option<CpuId> {
         let unit = t.units.get_mut(i)?;
-        if unit.flags & (CAPPED | YIELDED) != 0 {
-            return self.ready_special(t, i, now);
+        let last = unit.cpu;
+        let near = self.idle.contains(last) && unit.soft.contains(last);
+        if unit.flags & (CAPPED | YIELDED) != 0 || !near || !self.queue.is_empty() {
+            return None;
         }
         self.admit(unit);
-        let near = self.idle.and(unit.soft);
-        let last = unit.cpu;
         unit.place = Place::Queued;
-        if near.contains(last) {
-            unit.home = Some(last);
-            self.idle.remove(last);
-            self.enqueue(t, i);
-            return Some(last);
-        }
-        self.enqueue(t, i);
-        self.find_cpu(t, i, now, true)
+        unit.home = Some(last);
+        // A unit outside lists has clear links.
+        self.queue = List { head: i, tail: i };
+        self.idle.remove(last);
+        Some(last)
     }
 
-    /// As `ready`, for a unit with a cap or one that has yielded.
-    #[inline(never)]
-    fn ready_special(&mut self, t: &mut Tables, i: u16, now: u64) -> Option<CpuId> {
+    /// A unit that is `Off` became runnable: queue it and find a pCPU for it.
+    pub fn ready(&mut self, t: &mut Tables, i: u16, now: u64) -> Option<CpuId> {
         let unit = t.units.get_mut(i)?;
         let (dom, capped, yielded) = (unit.dom, unit.has(CAPPED), unit.has(YIELDED));
         unit.set(YIELDED, false);
@@ -156,33 +153,62 @@ impl Credit2 {
         true
     }
 
+    /// `schedule` in the common cases, in which there is nothing to weigh. `None` when `schedule`
+    /// must be called.
     #[inline]
+    pub fn schedule_simply(&mut self, t: &mut Tables, cpu: CpuId, now: u64) -> Option<Decision> {
+        let state = t.cpu.get_mut(cpu.index())?;
+        if state.leaving != NIL || self.next_refill != u64::MAX {
+            return None;
+        }
+        if self.queue.is_empty() {
+            let unit = t.units.get_mut(state.curr)?;
+            if unit.flags == RUNNABLE && unit.soft.contains(cpu) {
+                // A well placed unit stays, without a timer.
+                credit::charge(self.base, state, unit, now);
+                state.no_rival();
+                return Some(decision(unit.name, false));
+            }
+            if unit.flags == 0 && self.adrift.is_empty() && t.cpus.contains(cpu) {
+                // It blocked; the pCPU idles.
+                credit::charge(self.base, state, unit, now);
+                state.no_rival();
+                state.leaving = core::mem::replace(&mut state.curr, NIL);
+                unit.place = Place::Leaving;
+                self.idle.insert(cpu);
+                return Some(decision(None, true));
+            }
+        } else if state.curr == NIL && self.queue.head == self.queue.tail {
+            let unit = t.units.get_mut(self.queue.head)?;
+            let lead = credit::lead(self.base, unit);
+            if unit.flags == RUNNABLE && unit.soft.contains(cpu) && lead < credit::CREDIT_INIT {
+                // The pCPU idled and one unit waits, which is well placed here and has credit.
+                let idle = state.elapsed(now);
+                state.idle_ns = state.idle_ns.wrapping_add(idle);
+                state.no_rival();
+                state.curr = self.queue.head;
+                state.started = now;
+                unit.place = Place::Running;
+                unit.cpu = cpu;
+                self.queue = List::EMPTY;
+                self.idle.remove(cpu);
+                return Some(decision(unit.name, true));
+            }
+        }
+        None
+    }
+
+    /// `schedule` in every case.
     pub fn schedule(&mut self, t: &mut Tables, cpu: CpuId, now: u64) -> Decision {
-        let Some(state) = t.cpu.get_mut(cpu.index()) else { return t.unchanged(cpu) };
+        let Some(state) = t.state_mut(cpu) else { return t.unchanged(cpu) };
         if state.leaving != NIL {
             state.again = true;
             return t.unchanged(cpu);
         }
-        if self.next_refill == u64::MAX
-            && self.queue.is_empty()
-            && let Some(unit) = t.units.get_mut(state.curr)
-            && unit.flags == RUNNABLE
-            && unit.soft.contains(cpu)
-            && let Some(id) = unit.id
-        {
-            // Nothing waits and the current unit is well placed: it stays, without a timer.
-            credit::charge(self.base, state, unit, now);
-            state.kicked = false;
-            state.alone = true;
-            state.deadline = u64::MAX;
-            let next = Some((id, unit.key));
-            return Decision { next, deadline: None, switch: false, kick: CpuMask::EMPTY };
-        }
         self.decide(t, cpu, now)
     }
 
-    /// `schedule` when there is something to weigh.
-    #[inline(never)]
+    /// Weighs the current unit against those that wait.
     fn decide(&mut self, t: &mut Tables, cpu: CpuId, now: u64) -> Decision {
         let mut kick = CpuMask::EMPTY;
         self.charge_cpu(t, cpu, now);
@@ -261,7 +287,7 @@ impl Credit2 {
         }
         deadline = deadline.min(self.refill_deadline(t, cpu));
         if let Some(state) = t.state_mut(cpu) {
-            state.alone = rival.is_none();
+            state.limit = if rival.is_none() { LIMIT_ALONE } else { credit::LIMIT };
             state.deadline = deadline;
         }
         // What was refilled may have been meant for this pCPU, which has just decided.
@@ -310,6 +336,12 @@ impl Credit2 {
         }
         first
     }
+}
+
+/// A decision without a timer and without kicks.
+#[inline]
+const fn decision(next: Option<(UnitId, UnitKey)>, switch: bool) -> Decision {
+    Decision { next, deadline: None, switch, kick: CpuMask::EMPTY }
 }
 
 /// Handicap of a unit on a pCPU: it is warm elsewhere, or prefers others.

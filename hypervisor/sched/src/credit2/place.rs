@@ -2,7 +2,7 @@
 
 use super::{Credit2, penalty};
 use crate::list::NIL;
-use crate::tables::Tables;
+use crate::tables::{LIMIT_ALONE, Tables};
 use crate::unit::{Place, RUNNABLE};
 use crate::{CpuId, CpuMask};
 
@@ -50,7 +50,7 @@ impl Credit2 {
             if gain > best.0 {
                 *best = (gain, Some((cpu, hold_end.max(now), state.deadline)));
             }
-            if state.alone {
+            if state.limit == LIMIT_ALONE {
                 unarmed = Some(cpu);
             }
         }

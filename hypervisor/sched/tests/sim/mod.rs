@@ -7,9 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use sched::{
-    CpuId, CpuMask, Decision, DomainParams, Pool, Removal, SchedKind, UnitId, UnitKey, UnitState,
-};
+use sched::{CpuId, CpuMask, Decision, DomainParams, Pool, Removal, SchedKind, UnitId, UnitKey, UnitState};
 
 pub const US: u64 = 1_000;
 pub const MS: u64 = 1_000_000;

@@ -15,14 +15,19 @@ use spin::Mutex;
 
 use arm_regs::GicRegs;
 
+use super::cpu;
 use super::mmio::Mmio;
 
 pub use v2::V2;
-pub use v3::{Redistributor, V3};
 pub(super) use v3::GICR_SIZE as V3_FRAMES;
+pub use v3::{Redistributor, V3};
 
 /// Software-generated interrupt for [`hal::MachineOps::poke`].
 pub(super) const SGI_POKE: u32 = 0;
+/// Software-generated interrupt after which a pCPU stops for good.
+pub(super) const SGI_STOP: u32 = 1;
+/// The first number that is not of a software-generated interrupt.
+const FIRST_PPI: u32 = 16;
 /// The first shared interrupt.
 const FIRST_SPI: u32 = 32;
 /// The first number that is no interrupt.
@@ -34,7 +39,6 @@ const PRIORITY: u32 = 0xa0a0_a0a0;
 // each redistributor.
 const GICD_CTLR: usize = 0x000;
 const GICD_TYPER: usize = 0x004;
-const IGROUPR: usize = 0x080;
 const ISENABLER: usize = 0x100;
 const ICENABLER: usize = 0x180;
 const ISPENDR: usize = 0x200;
@@ -73,6 +77,7 @@ pub struct Gic {
     configuration: Mutex<()>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one, in a static")]
 enum Version {
     V2(V2),
     V3(V3),
@@ -89,8 +94,8 @@ macro_rules! either {
 }
 
 impl Gic {
-    /// Takes the controller over: all lines disabled, in group 1, level, to this pCPU. The
-    /// pCPU's own part follows with [`Gic::init_cpu`].
+    /// Takes the controller over: all lines disabled, level, to this pCPU. The pCPU's own part
+    /// follows with [`Gic::init_cpu`].
     pub(super) fn new(info: GicInfo) -> Self {
         let distributor = match &info {
             GicInfo::V2 { distributor, .. } | GicInfo::V3 { distributor, .. } => *distributor,
@@ -136,7 +141,8 @@ impl Gic {
     }
 
     /// Acknowledges the most urgent pending interrupt of this pCPU and drops its priority; `None`
-    /// when there is none. A software-generated one is deactivated at once.
+    /// when there is none. A software-generated one is deactivated at once, and the one that says
+    /// so stops the pCPU.
     #[inline]
     pub fn acknowledge(&self) -> Option<u32> {
         either!(self, gic => gic.acknowledge())
@@ -166,7 +172,8 @@ impl Gic {
     }
 
     fn bit(&self, register: usize, irq: u32) -> bool {
-        self.bank(irq).is_some_and(|bank| bank.read32(register + irq as usize / 32 * 4) >> (irq % 32) & 1 != 0)
+        self.bank(irq)
+            .is_some_and(|bank| bank.read32(register + irq as usize / 32 * 4) >> (irq % 32) & 1 != 0)
     }
 
     /// Lets a line interrupt; a private one on this pCPU.
@@ -269,12 +276,19 @@ impl Gic {
     }
 }
 
-/// Sets up the shared lines: disabled, inactive, in group 1, one priority, level.
+/// Obeys a software-generated interrupt that is not for the caller.
+#[inline]
+fn obey(sgi: u32) {
+    if sgi == SGI_STOP {
+        cpu::park();
+    }
+}
+
+/// Sets up the shared lines: disabled, inactive, one priority, level.
 fn reset_shared_lines(distributor: Mmio, lines: u32) {
     for n in (FIRST_SPI as usize..lines as usize).step_by(32) {
         distributor.write32(ICENABLER + n / 8, u32::MAX);
         distributor.write32(ICACTIVER + n / 8, u32::MAX);
-        distributor.write32(IGROUPR + n / 8, u32::MAX);
     }
     for n in (FIRST_SPI as usize..lines as usize).step_by(16) {
         distributor.write32(ICFGR + n / 4, 0);
@@ -289,7 +303,6 @@ fn reset_private_lines(bank: Mmio) {
     const SGIS: u32 = 0xffff;
     bank.write32(ICENABLER, !SGIS);
     bank.write32(ICACTIVER, u32::MAX);
-    bank.write32(IGROUPR, u32::MAX);
     for n in (0..FIRST_SPI as usize).step_by(4) {
         bank.write32(IPRIORITYR + n, PRIORITY);
     }

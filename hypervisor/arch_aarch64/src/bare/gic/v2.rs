@@ -1,10 +1,14 @@
 //! GICv2: CPU interfaces in memory.
+//!
+//! Groups stay as firmware left them. Where there is a secure world all is in group 1 and bit 0 of
+//! the control registers enables that; where there is none all is in group 0, and the bit enables
+//! that.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use arm_regs::GicRegs;
 
-use super::{GICD_CTLR, SPECIAL, reset_private_lines, reset_shared_lines};
+use super::{FIRST_PPI, GICD_CTLR, SPECIAL, obey, reset_private_lines, reset_shared_lines};
 use crate::bare::mmio::Mmio;
 use crate::bare::sysreg as reg;
 use crate::layout::MAX_CPUS;
@@ -97,9 +101,10 @@ impl V2 {
             return None;
         }
         self.cpu.write32(GICC_EOIR, value);
-        if irq < 16 {
+        if irq < FIRST_PPI {
             // With the sender's number, as it was read.
             self.cpu.write32(GICC_DIR, value);
+            obey(irq);
         }
         Some(irq)
     }

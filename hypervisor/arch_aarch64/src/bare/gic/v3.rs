@@ -5,12 +5,14 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arm_regs::GicRegs;
 
-use super::{FIRST_SPI, GICD_CTLR, SPECIAL, reset_private_lines, reset_shared_lines};
+use super::{FIRST_PPI, FIRST_SPI, GICD_CTLR, SPECIAL, obey, reset_private_lines, reset_shared_lines};
 use crate::bare::cpu;
 use crate::bare::mmio::Mmio;
 use crate::bare::sysreg as reg;
 use crate::layout::MAX_CPUS;
 
+/// The group of each line; 1 is for the non-secure world.
+const IGROUPR: usize = 0x080;
 const GICD_IROUTER: usize = 0x6000;
 /// Affinity routing, and group 1 on: in both security states' views of the register.
 const GICD_CTLR_ON: u32 = 1 << 4 | 1 << 1 | 1 << 0;
@@ -92,6 +94,9 @@ impl V3 {
         distributor.write32(GICD_CTLR, 0);
         gic.wait_for_writes(FIRST_SPI);
         reset_shared_lines(distributor, lines);
+        for n in (FIRST_SPI as usize..lines as usize).step_by(32) {
+            distributor.write32(IGROUPR + n / 8, u32::MAX);
+        }
         distributor.write32(GICD_CTLR, GICD_CTLR_ON);
         gic.wait_for_writes(FIRST_SPI);
         let here = reg::MPIDR_EL1.read() & cpu::MPIDR_AFFINITY;
@@ -119,6 +124,7 @@ impl V3 {
             core::hint::spin_loop();
         }
         if let Some(bank) = registers.part(SGI_FRAME, FRAME) {
+            bank.write32(IGROUPR, u32::MAX);
             reset_private_lines(bank);
         }
         self.wait_for_writes(0);
@@ -158,8 +164,9 @@ impl V3 {
             return None;
         }
         reg::ICC_EOIR1_EL1.write(u64::from(irq));
-        if irq < 16 {
+        if irq < FIRST_PPI {
             reg::ICC_DIR_EL1.write(u64::from(irq));
+            obey(irq);
         }
         reg::isb();
         Some(irq)
@@ -178,7 +185,12 @@ impl V3 {
         let (aff0, aff1, aff2, aff3) =
             (affinity & 0xff, affinity >> 8 & 0xff, affinity >> 16 & 0xff, affinity >> 32 & 0xff);
         // Aff0 as a bit in a list of 16, whose range is selected by RS.
-        let value = aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | u64::from(sgi) << 24 | aff1 << 16 | 1 << (aff0 & 15);
+        let value = aff3 << 48
+            | (aff0 >> 4) << 44
+            | aff2 << 32
+            | u64::from(sgi) << 24
+            | aff1 << 16
+            | 1 << (aff0 & 15);
         reg::dsb(reg::ISHST);
         reg::ICC_SGI1R_EL1.write(value);
         reg::isb();

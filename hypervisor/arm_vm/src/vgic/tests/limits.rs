@@ -136,7 +136,10 @@ fn configuration_limits_are_exact() {
         Vgic::new(&config).err()
     };
     assert_eq!(bad(|c| c.redists = &[RedistRegion { base: 0, nr_vcpus: 3 }]), Some(ConfigError::Redists));
-    assert_eq!(bad(|c| c.redists = &[RedistRegion { base: u64::MAX, nr_vcpus: 4 }]), Some(ConfigError::Redists));
+    assert_eq!(
+        bad(|c| c.redists = &[RedistRegion { base: u64::MAX, nr_vcpus: 4 }]),
+        Some(ConfigError::Redists)
+    );
     assert_eq!(bad(|c| c.redists = &[RedistRegion { base: 0, nr_vcpus: 1 }; 5]), Some(ConfigError::Redists));
     assert_eq!(bad(|c| c.sampled_ppis = &[15]), Some(ConfigError::Ppi));
     assert_eq!(bad(|c| c.hw_ppis = &[HwPpi { intid: 32, phys: 27 }]), Some(ConfigError::Ppi));
@@ -170,4 +173,39 @@ fn full_size_controller_serves_its_last_interrupt() {
     rig.vgic.pulse(Line::Spi { intid: 991 });
     assert_eq!(rig.take(0), Some(991));
     assert_eq!(rig.read(0, Region::Dist, 4) & 31, 30);
+}
+
+#[test]
+fn version_2_sgi_pushed_out_while_active_keeps_its_sender() {
+    let mut rig = Rig::enabled(Version::V2, 2, 1);
+    // Interrupt 12 from vCPUs 0 and 1, interrupt 13 from vCPU 1.
+    rig.dist(0xf2c, 0x0203);
+    rig.enter(0);
+    assert_eq!(rig.cpus[0].acknowledge(), Some((12, 0)));
+    rig.enter(0);
+    assert_eq!(rig.read(0, Region::Dist, 0xf2c), 0x0202, "the one being served is not pending");
+    rig.cpus[0].end(12);
+    assert_eq!(rig.take_all(0), [13, 12]);
+}
+#[test]
+fn priority_changed_during_service_does_not_confuse_the_order_of_ends() {
+    let mut rig = Rig::enabled(Version::V3, 1, 2);
+    rig.vgic.assign_hw(41, 41).unwrap();
+    for (intid, priority) in [(40, 0x80), (41, 0x40), (42, 0x00)] {
+        rig.make_edge(intid);
+        rig.set_priority(intid, priority);
+        if intid == 41 {
+            rig.vgic.inject_hw(41);
+        } else {
+            rig.spi(intid, true);
+        }
+        rig.enter(0);
+        assert_eq!(rig.cpus[0].acknowledge(), Some((intid, 0)));
+        rig.set_priority(41, 0xf0);
+    }
+    rig.enter(0);
+    rig.cpus[0].end(42);
+    rig.cpus[0].end(41);
+    rig.refresh(0);
+    assert_eq!(rig.read(0, Region::Dist, 0x304), 1 << 8, "40 is still being served");
 }

@@ -18,7 +18,8 @@ fn addresses_are_found_in_their_frames() {
 
 #[test]
 fn several_redistributor_regions_each_have_a_last_one() {
-    let redists = &[RedistRegion { base: 0x1000_0000, nr_vcpus: 2 }, RedistRegion { base: 0x2000_0000, nr_vcpus: 9 }];
+    let redists =
+        &[RedistRegion { base: 0x1000_0000, nr_vcpus: 2 }, RedistRegion { base: 0x2000_0000, nr_vcpus: 9 }];
     let vgic = Vgic::new(&Config { redists, ..config(Version::V3, 5) }).unwrap();
     let last: Vec<_> = (0..5)
         .map(|vcpu| vgic.read(0, Region::Redist { vcpu }, 8, AccessSize::Double).unwrap() & 0x10 != 0)
@@ -73,7 +74,10 @@ fn wrong_widths_abort_and_reserved_registers_are_zero() {
             }
         }
         for offset in [0xc, 0x44, 0x60, 0xd00, 0xe00, 0xf40, 0x7fc] {
-            assert_eq!(vgic.write(0, Region::Dist, offset, AccessSize::Word, 0xffff_ffff), Ok(Effects::default()));
+            assert_eq!(
+                vgic.write(0, Region::Dist, offset, AccessSize::Word, 0xffff_ffff),
+                Ok(Effects::default())
+            );
             assert_eq!(vgic.read(0, Region::Dist, offset, AccessSize::Word), Ok(0), "{offset:#x}");
         }
     }

@@ -1,6 +1,8 @@
 //! Tests of the whole controller against an imitation of the hardware's virtual CPU interface.
 
+mod concurrency;
 mod delivery;
+mod ledger;
 mod limits;
 mod mmio;
 mod power;
@@ -46,9 +48,9 @@ impl Cpu {
     }
 
     pub fn registers(&self) -> impl Iterator<Item = (usize, Lr)> + '_ {
-        (0..MAX_LRS).filter(|slot| lr::state(self.version, self.hw[*slot]) != 0).map(|slot| {
-            (slot, Lr::decode(self.version, self.hw[slot]))
-        })
+        (0..MAX_LRS)
+            .filter(|slot| lr::state(self.version, self.hw[*slot]) != 0)
+            .map(|slot| (slot, Lr::decode(self.version, self.hw[slot])))
     }
 
     /// The register of an interrupt.
@@ -77,7 +79,8 @@ impl Cpu {
         if let Some(at) = self.running.iter().rposition(|(running, _)| *running == intid) {
             self.running.remove(at);
         }
-        let Some((slot, lr)) = self.registers().find(|(_, lr)| u32::from(lr.intid) == intid && lr.active) else {
+        let Some((slot, lr)) = self.registers().find(|(_, lr)| u32::from(lr.intid) == intid && lr.active)
+        else {
             self.ci.eoi_count = (self.ci.eoi_count + 1).min(31);
             return;
         };
@@ -90,8 +93,9 @@ impl Cpu {
 
     /// Whether the maintenance interrupt is raised.
     pub fn maintenance(&self) -> bool {
-        let ended = (0..self.ci.nr_lrs())
-            .any(|slot| lr::state(self.version, self.hw[slot]) == 0 && lr::has_eoi(self.version, self.hw[slot]));
+        let ended = (0..self.ci.nr_lrs()).any(|slot| {
+            lr::state(self.version, self.hw[slot]) == 0 && lr::has_eoi(self.version, self.hw[slot])
+        });
         let none_pending = !self.registers().any(|(_, lr)| lr.pending && !lr.active);
         ended
             || (self.ci.hcr & hcr::NPIE != 0 && none_pending)
@@ -130,7 +134,7 @@ impl Rig {
     pub fn new(version: Version, nr_vcpus: usize, nr_lrs: usize) -> Self {
         let vgic = Vgic::new(&config(version, nr_vcpus)).unwrap();
         let cpus = (0..nr_vcpus).map(|_| Cpu::new(version, nr_lrs)).collect();
-        let mut rig = Self { vgic, cpus };
+        let rig = Self { vgic, cpus };
         for vcpu in 0..nr_vcpus {
             rig.vgic.vcpu_on(vcpu, &mut |_| {});
         }
@@ -253,7 +257,9 @@ impl Rig {
     /// Routes an SPI to one vCPU.
     pub fn route(&self, intid: u32, vcpu: usize) -> Effects {
         match self.vgic.version() {
-            Version::V2 => self.vgic.write(0, Region::Dist, 0x800 + intid, AccessSize::Byte, 1 << vcpu).unwrap(),
+            Version::V2 => {
+                self.vgic.write(0, Region::Dist, 0x800 + intid, AccessSize::Byte, 1 << vcpu).unwrap()
+            }
             Version::V3 => {
                 let affinity = crate::affinity::of_vcpu(vcpu);
                 self.vgic.write(0, Region::Dist, 0x6000 + 8 * intid, AccessSize::Double, affinity).unwrap()

@@ -277,14 +277,22 @@ fn steps_keep_the_invariants(version: Version, nr_lrs: usize, steps: &[Step]) {
 fn every_level_is_presented(version: Version, nr_lrs: usize, intids: &BTreeSet<u32>) {
     let mut rig = Rig::enabled(version, 1, nr_lrs);
     for &intid in intids {
-        if intid < 32 { rig.ppi(0, intid, true) } else { rig.spi(intid, true) };
+        if intid < 32 {
+            rig.ppi(0, intid, true)
+        } else {
+            rig.spi(intid, true)
+        };
     }
     let mut seen = BTreeSet::new();
     for _ in 0..1000 {
         rig.enter(0);
         let Some((intid, _)) = rig.cpus[0].acknowledge() else { break };
         seen.insert(intid);
-        if intid < 32 { rig.ppi(0, intid, false) } else { rig.spi(intid, false) };
+        if intid < 32 {
+            rig.ppi(0, intid, false)
+        } else {
+            rig.spi(intid, false)
+        };
         rig.cpus[0].end(intid);
     }
     assert_eq!(&seen, intids);

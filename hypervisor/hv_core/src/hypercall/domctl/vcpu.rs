@@ -53,7 +53,7 @@ pub(super) fn set_context(call: &Call<'_>, domain: &Arc<Domain>, op: &Domctl) ->
         hv.pause_vcpu(vcpu);
         hv.wait_stopped(vcpu);
         vcpu.set_down();
-        domain.guest.vcpu_reset(vcpu.id);
+        domain.guest.vcpu_reset(hv, domain, vcpu.id);
         domain.guest.reset_context(vcpu.id, &mut vcpu.context.lock());
         hv.unpause_vcpu(vcpu);
         return Ok(Done::Plain);

@@ -1,0 +1,80 @@
+//! Physical interrupts: the hypervisor's own, and those that are handed to domains.
+
+use crate::guest::{ArmGuest, kick_all};
+use crate::platform::ArmPlatform;
+use arm_regs::ArmOps as _;
+use hal::MachineOps as _;
+use hv_core::{Hypervisor, Local};
+
+/// Interrupts that are taken before the guest (or the idle loop) goes on; more come at once.
+const BATCH: u32 = 32;
+/// Bytes of console input that one interrupt takes.
+const INPUT_BATCH: u32 = 64;
+
+/// Serves the interrupts that are pending on this pCPU.
+pub fn serve(hv: &Hypervisor, local: &Local) {
+    for _ in 0..BATCH {
+        let Some(irq) = hv.machine.acknowledge() else { return };
+        one(hv, local, irq);
+    }
+}
+
+fn one(hv: &Hypervisor, local: &Local, irq: u32) {
+    let own = hv.machine.private_irqs();
+    if irq == own.timer {
+        hv.timer_interrupt(local);
+        hv.machine.irq_deactivate(irq);
+    } else if irq == own.virtual_timer {
+        virtual_timer(hv, local, irq);
+    } else if irq == own.maintenance {
+        if let Some(current) = &local.current
+            && let Some(guest) = ArmGuest::of(&current.domain)
+        {
+            guest.vgic.request_refresh(current.vcpu.id);
+        }
+        hv.machine.irq_deactivate(irq);
+    } else {
+        shared(hv, local, irq);
+    }
+}
+
+/// The guest's timer: the interrupt stays active until the guest has dealt with it.
+fn virtual_timer(hv: &Hypervisor, local: &Local, irq: u32) {
+    match &local.current {
+        Some(current) => {
+            if let Some(guest) = ArmGuest::of(&current.domain) {
+                guest.vgic.inject_hw_ppi(current.vcpu.id, guest.virtual_timer_ppi());
+            }
+        }
+        None => hv.machine.irq_deactivate(irq),
+    }
+}
+
+/// A device's interrupt: the console's, or one that a domain owns. A poke needs nothing: this pCPU
+/// looks at its work before it enters a guest.
+fn shared(hv: &Hypervisor, local: &Local, irq: u32) {
+    let Some(platform) = ArmPlatform::of(hv) else { return };
+    if platform.console_irq() == Some(irq) {
+        for _ in 0..INPUT_BATCH {
+            let Some(byte) = hv.machine.console_read() else { break };
+            hv.console_input(byte);
+        }
+        hv.machine.irq_deactivate(irq);
+        return;
+    }
+    let owner = platform.owner(irq).and_then(|domid| hv.domains.get(domid));
+    match owner {
+        Some(domain) => {
+            let Some(guest) = ArmGuest::of(&domain) else { return };
+            let kicks = guest.vgic.inject_hw(irq);
+            let this = local.current.as_ref().filter(|c| c.domain.id == domain.id).map(|c| c.vcpu.id);
+            kick_all(hv, &domain, kicks, this);
+        }
+        None if irq >= 32 => {
+            // Nobody can deal with it: keep it from coming again.
+            hv.machine.irq_disable(irq);
+            hv.machine.irq_deactivate(irq);
+        }
+        None => {}
+    }
+}

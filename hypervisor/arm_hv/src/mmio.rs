@@ -1,0 +1,71 @@
+//! Loads and stores that stage 2 refused: registers of emulated devices, or nothing.
+
+use crate::guest::{ArmGuest, kick_all};
+use crate::inject;
+use arm_vm::exit::{DataAbort, FaultKind, InstrAbort, MmioAccess};
+use hal::{Gaddr, Gfn};
+use hv_core::{Current, Hypervisor};
+use machine::Regs;
+
+/// Serves a data abort.
+pub fn data_abort(hv: &Hypervisor, current: &Current, regs: &mut Regs, abort: &DataAbort, gpa: Gaddr, esr: u64) {
+    if let Some(access) = abort.access
+        && emulate(hv, current, regs, gpa, abort.write, access)
+    {
+        regs.skip_instruction();
+        return;
+    }
+    if !is_mapped(hv, current, gpa.frame(), abort.fault.kind, abort.write) {
+        inject::data_abort(hv, current, regs, abort.va, esr);
+    }
+}
+
+/// Serves an instruction abort.
+pub fn instr_abort(hv: &Hypervisor, current: &Current, regs: &mut Regs, abort: &InstrAbort, gpa: Gaddr) {
+    if !is_mapped(hv, current, gpa.frame(), abort.fault.kind, false) {
+        inject::instr_abort(hv, current, regs, abort.va);
+    }
+}
+
+/// Whether the access is allowed by now: another vCPU was changing the mapping. The instruction then
+/// runs again.
+fn is_mapped(hv: &Hypervisor, current: &Current, gfn: Gfn, fault: FaultKind, write: bool) -> bool {
+    match (fault, current.domain.lookup(hv, gfn)) {
+        (FaultKind::Translation, Some(_)) => true,
+        (FaultKind::Permission, Some(entry)) => write && entry.kind.is_writable(),
+        _ => false,
+    }
+}
+
+/// Carries out an access to a register of the interrupt controller; false when it is none, or none
+/// that can be accessed so.
+fn emulate(
+    hv: &Hypervisor,
+    current: &Current,
+    regs: &mut Regs,
+    gpa: Gaddr,
+    write: bool,
+    access: MmioAccess,
+) -> bool {
+    let Some(guest) = ArmGuest::of(&current.domain) else { return false };
+    let Some((region, offset)) = guest.vgic.locate(gpa.0) else { return false };
+    let vcpu = current.vcpu.id;
+    if guest.vgic.needs_sync(region, offset) {
+        guest.sync(hv, &current.domain, &current.vcpu);
+        let stale = guest.vgic.stale_owners(vcpu, region, offset);
+        kick_all(hv, &current.domain, stale, Some(vcpu));
+    }
+    if write {
+        let value = access.stored(regs.read(access.rt));
+        match guest.vgic.write(vcpu, region, offset, access.size, value) {
+            Ok(effects) => guest.apply(hv, &current.domain, effects, Some(vcpu)),
+            Err(_) => return false,
+        }
+    } else {
+        match guest.vgic.read(vcpu, region, offset, access.size) {
+            Ok(value) => regs.write(access.rt, access.loaded(value)),
+            Err(_) => return false,
+        }
+    }
+    true
+}

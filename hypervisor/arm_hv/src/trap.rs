@@ -1,0 +1,111 @@
+//! What a guest does that it may not do alone: hypercalls, emulated registers, waiting, power.
+
+use crate::{inject, interrupt, mmio, power, sysreg};
+use arm_regs::ArmOps as _;
+use arm_vm::exit::{self, CallKind, ESR_HYPERCALL, Exit};
+use hal::MachineOps as _;
+use hv_core::{Current, Hypervisor, Local, Work, hypercall};
+use machine::Regs;
+
+/// A synchronous trap from the guest.
+#[inline]
+pub fn synchronous(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
+    if let Some(current) = &local.current {
+        let esr = hv.machine.esr();
+        if esr == ESR_HYPERCALL {
+            hypercall::serve(hv, &current.domain, &current.vcpu, regs);
+        } else {
+            serve(hv, current, regs, esr);
+        }
+    }
+    leave(hv, local, regs);
+}
+
+/// An interrupt came while the guest ran.
+pub fn interrupted(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
+    interrupt::serve(hv, local);
+    leave(hv, local, regs);
+}
+
+/// The guest caused an asynchronous abort: it crashes, since what it did cannot be told.
+pub fn asynchronous_abort(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
+    if let Some(current) = &local.current {
+        hv_core::error!(hv, "d{}v{}: asynchronous abort", current.domain.id, current.vcpu.id);
+        hv.crash(&current.domain);
+    }
+    leave(hv, local, regs);
+}
+
+/// Does the pCPU's work until there is a guest to enter; `regs` are then that guest's. The first
+/// call on a pCPU is with an idle `local`.
+#[inline]
+pub fn leave(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
+    let Some(pcpu) = hv.pcpu(local.id) else { return };
+    loop {
+        if pcpu.has_work() {
+            hv.do_work(local, regs);
+        }
+        match &local.current {
+            Some(current) => {
+                current.domain.guest.before_entry(hv, &current.domain, &current.vcpu);
+                if !pcpu.has_work() {
+                    return;
+                }
+            }
+            None => {
+                hv.machine.idle();
+                interrupt::serve(hv, local);
+            }
+        }
+    }
+}
+
+fn serve(hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
+    match exit::decode(esr, hv.machine.fault_address(), 0) {
+        Exit::Hvc { imm } => call(hv, current, regs, CallKind::of_hvc(imm)),
+        Exit::Smc { imm } => {
+            regs.skip_instruction();
+            call(hv, current, regs, CallKind::of_smc(imm));
+        }
+        Exit::Wfi => {
+            regs.skip_instruction();
+            hv.block(&current.domain, &current.vcpu);
+        }
+        Exit::Wfe => {
+            regs.skip_instruction();
+            let this = hv.machine.this_cpu();
+            if hv.pools.yield_now(this) {
+                hv.raise(this, Work::RESCHEDULE);
+            }
+        }
+        Exit::SysReg(access) => sysreg::access(hv, current, regs, access),
+        // The address is only there while the guest's own tables have it; else the instruction
+        // runs again and faults as it should.
+        Exit::DataAbort(abort) => {
+            if let Some(gpa) = hv.machine.fault_guest_address(esr) {
+                mmio::data_abort(hv, current, regs, &abort, gpa, esr);
+            }
+        }
+        Exit::InstrAbort(abort) => {
+            if let Some(gpa) = hv.machine.fault_guest_address(esr) {
+                mmio::instr_abort(hv, current, regs, &abort, gpa);
+            }
+        }
+        Exit::Cp15 | Exit::Cp14 | Exit::FpTrap | Exit::Brk | Exit::Unknown { .. } => {
+            inject::undefined(hv, current, regs, exit::instruction_len(esr) == 4);
+        }
+    }
+}
+
+/// HVC or SMC other than the common hypercall.
+fn call(hv: &Hypervisor, current: &Current, regs: &mut Regs, kind: CallKind) {
+    match kind {
+        CallKind::Hypercall => hypercall::serve(hv, &current.domain, &current.vcpu, regs),
+        CallKind::Smccc => power::call(hv, current, regs),
+        CallKind::Undefined => {
+            // The program counter is past the instruction; the exception is at it.
+            regs.pc = regs.pc.wrapping_sub(4);
+            inject::undefined(hv, current, regs, true);
+        }
+    }
+}
