@@ -223,17 +223,17 @@ mod tests {
             start in 0u64..50, len in 0u64..60,
             holes in proptest::collection::vec((0u64..500, 0u64..100), 0..6),
         ) {
-            let whole = Span { start: start << 12, end: start + len << 12 };
+            let whole = Span { start: start << 12, end: (start + len) << 12 };
             // In quarters of a page.
             let holes: Vec<_> =
-                holes.iter().map(|&(at, n)| Span { start: at << 10, end: at + n << 10 }).collect();
+                holes.iter().map(|&(at, n)| Span { start: at << 10, end: (at + n) << 10 }).collect();
             let mut left = Vec::new();
             without_holes(whole, &holes, &mut |piece| {
                 left.extend((piece.start >> 12)..(piece.end >> 12));
                 Ok::<(), ()>(())
             }).unwrap();
             let expected: Vec<_> = (start..start + len)
-                .filter(|page| holes.iter().all(|h| h.is_empty() || h.end <= page << 12 || h.start >= page + 1 << 12))
+                .filter(|page| holes.iter().all(|h| h.is_empty() || h.end <= page << 12 || h.start >= (page + 1) << 12))
                 .collect();
             prop_assert_eq!(left, expected);
         }

@@ -12,6 +12,9 @@ pub enum Idle {
     /// Wait for another thread to cause an interrupt; a wait of ten real seconds panics, since the
     /// wake-up is then taken as lost.
     Block,
+    /// Unwind to [`crate::catch_end`] with [`crate::MachineEnd::Idle`], so that a thread that plays
+    /// several pCPUs can go on with another.
+    Unwind,
 }
 
 /// The machine to make.

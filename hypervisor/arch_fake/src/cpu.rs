@@ -2,7 +2,7 @@
 
 use crate::arm::{NS_PER_TICK, Trap};
 use crate::config::{Config, Idle};
-use crate::event::{Fault, Op};
+use crate::event::{Fault, MachineEnd, Op};
 use crate::irq::{MAINTENANCE, TIMER, VIRTUAL_TIMER};
 use crate::machine::{Machine, lock};
 use crate::vif::VirtualInterface;
@@ -167,6 +167,17 @@ impl Machine {
         self.cpu(cpu).is_some_and(|c| core::mem::take(&mut lock(&c.state).poked))
     }
 
+    fn waits(&self, cpu: PcpuId, state: &CpuState) -> bool {
+        let now = self.clock.load(Ordering::SeqCst);
+        state.poked || self.irq_pending(cpu, state.lines(now))
+    }
+
+    /// Whether an interrupt waits for a pCPU, so that it leaves its guest or its idle wait. Panics
+    /// when there is no such pCPU.
+    pub fn interrupt_waits(&self, cpu: PcpuId) -> bool {
+        self.with_cpu(cpu, |state| self.waits(cpu, state))
+    }
+
     /// The pCPU's timer, in nanoseconds of [`hal::MachineOps::now_ns`]; `None` when it is stopped.
     pub fn timer_of(&self, cpu: PcpuId) -> Option<u64> {
         lock(&self.cpu(cpu)?.state).deadline_ns
@@ -219,16 +230,17 @@ impl Machine {
         self.event(Op::Idle);
         let me = current(self.id);
         let cpu = self.this();
-        let pending = |state: &CpuState| {
-            let now = self.clock.load(Ordering::SeqCst);
-            state.poked || self.irq_pending(me, state.lines(now))
-        };
+        let pending = |state: &CpuState| self.waits(me, state);
         let state = lock(&cpu.state);
         if pending(&state) {
             return;
         }
         match self.idle {
             Idle::Return => {}
+            Idle::Unwind => {
+                drop(state);
+                MachineEnd::Idle.raise();
+            }
             Idle::Advance => {
                 let deadline = state.deadline_ns;
                 drop(state);
@@ -248,8 +260,10 @@ impl Machine {
         }
     }
 
+    /// As on the machine, no translation is selected afterwards.
     pub(crate) fn save_impl(&self, context: &mut Context) {
         self.event(Op::Save);
+        lock(&self.tlb).deactivate(current(self.id));
         let mut state = lock(&self.this().state);
         if state.context != address(context) {
             self.faults.record(Fault::SaveWithoutLoad { cpu: current(self.id) });
@@ -292,8 +306,8 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, MachineEnd, catch_end};
-    use hal::MachineOps;
+    use crate::catch_end;
+    use hal::{MachineOps, Mfn, Stage2Root};
 
     fn machine(idle: Idle) -> Machine {
         Machine::new(Config { cpus: 3, idle, ..Config::default() })
@@ -380,6 +394,15 @@ mod tests {
     }
 
     #[test]
+    fn idle_unwinds_when_asked_to_and_nothing_waits() {
+        let m = machine(Idle::Unwind);
+        assert_eq!(catch_end(|| m.idle()), Err(MachineEnd::Idle));
+        m.poke(PcpuId(0));
+        assert!(m.interrupt_waits(PcpuId(0)) && !m.interrupt_waits(PcpuId(1)));
+        assert_eq!(catch_end(|| m.idle()), Ok(()));
+    }
+
+    #[test]
     fn blocked_idle_is_woken_by_poke_clock_and_interrupt() {
         let m = machine(Idle::Block);
         m.irq_enable(40);
@@ -422,8 +445,10 @@ mod tests {
             regs.fp.fpcr = 9;
         });
         assert_eq!(context.sys.ttbr0_el1, 7);
+        m.set_stage2(Stage2Root { table: Mfn(0x40000), tag: 1 });
         m.save(&mut context);
         assert_eq!((context.sys.ttbr0_el1, context.fp.fpcr), (8, 9));
+        assert_eq!(m.stage2_of(PcpuId(0)), None);
         m.run_on(PcpuId(1), || m.load(&context));
         assert_eq!(m.loaded_on(&context), Some(PcpuId(1)));
         m.assert_no_faults();

@@ -149,13 +149,15 @@ pub enum Fault {
     },
 }
 
-/// How the machine ended.
+/// How the machine, or the run of a pCPU, ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MachineEnd {
     /// `power_off` was called.
     PowerOff,
     /// `reboot` was called.
     Reboot,
+    /// A pCPU waits, and nothing is pending (see [`crate::Idle::Unwind`]).
+    Idle,
 }
 
 impl MachineEnd {
@@ -165,10 +167,10 @@ impl MachineEnd {
     }
 }
 
-/// Runs code that may switch the machine off; `Err` says how it did. Other panics pass through.
+/// Runs code that may switch the machine off, or that may wait; `Err` says how it ended. Other panics pass through.
 ///
 /// # Errors
-/// The end that `power_off` or `reboot` asked for.
+/// The end that `power_off`, `reboot` or `idle` asked for.
 pub fn catch_end<T>(f: impl FnOnce() -> T) -> Result<T, MachineEnd> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match payload.downcast::<MachineEnd>() {
         Ok(end) => *end,

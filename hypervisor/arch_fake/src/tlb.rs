@@ -175,6 +175,13 @@ impl Tlb {
         }
     }
 
+    /// No guest is selected on a pCPU any more: nothing is walked there.
+    pub(crate) fn deactivate(&mut self, cpu: PcpuId) {
+        if let Some(active) = self.active.get_mut(cpu.index()) {
+            *active = None;
+        }
+    }
+
     /// Notes the root that a tag is used with.
     fn claim_tag(&mut self, env: Env<'_>, root: Stage2Root) {
         let former = self.owners.insert(root.tag, root.table);

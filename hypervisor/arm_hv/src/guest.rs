@@ -14,9 +14,7 @@ use hal::{Gfn, IrqConfig, MachineOps as _};
 use hv_core::{Domain, GuestKind, Hypervisor, Vcpu};
 use machine::Context;
 use spin::Mutex;
-use xen_abi::arch_arm::{
-    PSR_MODE_EL0t, PSR_MODE_EL1h, PSR_MODE_EL1t, VGCF_online, VcpuGuestContext,
-};
+use xen_abi::arch_arm::{PSR_MODE_EL0t, PSR_MODE_EL1h, PSR_MODE_EL1t, VGCF_online, VcpuGuestContext};
 use xen_abi::domctl::v4_17::arm64::ArchDomainConfig;
 use xen_abi::hvm::params::HVM_PARAM_CALLBACK_IRQ;
 use xen_abi::{Errno, zerocopy};
@@ -160,7 +158,8 @@ impl ArmGuest {
             let mut state = state.lock();
             read_back(hv, &mut state.ci);
             state.physical_timer = PhysTimer::new();
-            let kicks = self.vgic.vcpu_off(vcpu.id, &mut state.ci, &mut |batch| self.apply_hw(hv, domain, batch));
+            let kicks =
+                self.vgic.vcpu_off(vcpu.id, &mut state.ci, &mut |batch| self.apply_hw(hv, domain, batch));
             write_out(hv, &mut state.ci);
             kicks
         };
@@ -173,9 +172,8 @@ impl ArmGuest {
         let kicks = {
             let mut state = state.lock();
             read_back(hv, &mut state.ci);
-            let kicks = self.vgic.refresh(vcpu.id, &mut state.ci, &mut |_| {
-                domain.events.upcall_pending(hv, vcpu)
-            });
+            let kicks =
+                self.vgic.refresh(vcpu.id, &mut state.ci, &mut |_| domain.events.upcall_pending(hv, vcpu));
             write_out(hv, &mut state.ci);
             kicks
         };
@@ -215,8 +213,8 @@ impl ArmGuest {
     /// Arranges a timer for what a vCPU that does not run waits for.
     fn arm_while_away(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &Context, state: &VcpuState) {
         let now = hv.machine.ticks();
-        let virtual_plan =
-            TimerRegs::new(context.sys.cntv_ctl_el0, context.sys.cntv_cval_el0).plan(now, self.counter_offset);
+        let virtual_plan = TimerRegs::new(context.sys.cntv_ctl_el0, context.sys.cntv_cval_el0)
+            .plan(now, self.counter_offset);
         let mut deadline = state.physical_timer.update(now).deadline;
         match virtual_plan {
             Plan::Idle => {}
@@ -442,13 +440,11 @@ impl GuestKind for ArmGuest {
         let update = state.lock().physical_timer.update(hv.machine.ticks());
         let line = Line::Ppi { vcpu: vcpu.id, intid: self.physical_timer };
         self.vgic.set_level(line, update.level);
-        if vcpu.pcpu().is_some() {
-            return true;
-        }
-        // The context is its own until the scheduler loads it, which takes this lock first.
+        // The scheduler says that it loads the vCPU, and then takes this lock.
         let context = vcpu.context.lock();
-        let state = state.lock();
-        self.arm_while_away(hv, vcpu, &context, &state);
+        if vcpu.pcpu().is_none() {
+            self.arm_while_away(hv, vcpu, &context, &state.lock());
+        }
         true
     }
 
@@ -467,7 +463,12 @@ impl GuestKind for ArmGuest {
     fn dump(&self, vcpu: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let Some(state) = self.vcpus.get(vcpu) else { return Ok(()) };
         let Some(state) = state.try_lock() else { return Ok(()) };
-        writeln!(out, "(XEN)     list registers in use {:#06x}, interrupts in work {}", state.ci.used, self.vgic.has_work(vcpu))
+        writeln!(
+            out,
+            "(XEN)     list registers in use {:#06x}, interrupts in work {}",
+            state.ci.used,
+            self.vgic.has_work(vcpu)
+        )
     }
 }
 

@@ -1,17 +1,13 @@
 //! Exceptions given to a guest for what it did.
 
+use arm_regs::ArmOps as _;
 use arm_vm::inject::{self, Injected, Origin};
 use hal::MachineOps as _;
 use hv_core::{Current, Hypervisor};
 use machine::{Context, Regs};
 
 fn origin(regs: &Regs, context: &Context) -> Origin {
-    Origin {
-        pc: regs.pc,
-        spsr: regs.spsr,
-        vbar_el1: context.sys.vbar_el1,
-        sctlr_el1: context.sys.sctlr_el1,
-    }
+    Origin { pc: regs.pc, spsr: regs.spsr, vbar_el1: context.sys.vbar_el1, sctlr_el1: context.sys.sctlr_el1 }
 }
 
 fn enter(regs: &mut Regs, context: &mut Context, new: Injected) {
@@ -29,11 +25,14 @@ fn enter(regs: &mut Regs, context: &mut Context, new: Injected) {
 /// make the way through memory.
 fn with_guest(hv: &Hypervisor, current: &Current, regs: &mut Regs, new: impl FnOnce(&Origin) -> Injected) {
     let mut context = current.vcpu.context.lock();
+    // Saving switches the virtual interrupt interface off.
+    let gic_hcr = hv.machine.read_gic_hcr();
     hv.machine.save(&mut context);
     let new = new(&origin(regs, &context));
     enter(regs, &mut context, new);
     hv.machine.load(&context);
     hv.machine.set_stage2(current.domain.root);
+    hv.machine.write_gic_hcr(gic_hcr);
 }
 
 /// An instruction that the guest does not have.

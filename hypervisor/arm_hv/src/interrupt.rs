@@ -3,6 +3,7 @@
 use crate::guest::{ArmGuest, kick_all};
 use crate::platform::ArmPlatform;
 use arm_regs::ArmOps as _;
+use arm_vm::vgic::hcr;
 use hal::MachineOps as _;
 use hv_core::{Hypervisor, Local};
 
@@ -32,6 +33,9 @@ fn one(hv: &Hypervisor, local: &Local, irq: u32) {
         {
             guest.vgic.request_refresh(current.vcpu.id);
         }
+        // The condition lasts until the list registers are refreshed, which also switches the
+        // interface on again.
+        hv.machine.write_gic_hcr(hv.machine.read_gic_hcr() & !hcr::EN);
         hv.machine.irq_deactivate(irq);
     } else {
         shared(hv, local, irq);

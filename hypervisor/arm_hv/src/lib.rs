@@ -17,6 +17,10 @@ mod mmio;
 mod platform;
 mod power;
 mod sysreg;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
 pub mod trap;
 
 pub use guest::ArmGuest;

@@ -8,7 +8,14 @@ use hv_core::{Current, Hypervisor};
 use machine::Regs;
 
 /// Serves a data abort.
-pub fn data_abort(hv: &Hypervisor, current: &Current, regs: &mut Regs, abort: &DataAbort, gpa: Gaddr, esr: u64) {
+pub fn data_abort(
+    hv: &Hypervisor,
+    current: &Current,
+    regs: &mut Regs,
+    abort: &DataAbort,
+    gpa: Gaddr,
+    esr: u64,
+) {
     if let Some(access) = abort.access
         && emulate(hv, current, regs, gpa, abort.write, access)
     {

@@ -200,7 +200,12 @@ impl Platform for ArmPlatform {
         self
     }
 
-    fn new_guest(&self, hv: &Hypervisor, config: &DomainConfig, arch: &[u8]) -> Result<Box<dyn GuestKind>, Errno> {
+    fn new_guest(
+        &self,
+        hv: &Hypervisor,
+        config: &DomainConfig,
+        arch: &[u8],
+    ) -> Result<Box<dyn GuestKind>, Errno> {
         let nr_vcpus = config.max_vcpus;
         let dom0 = if config.privileged { self.dom0.get() } else { None };
         let (gic, upcall_ppi, timers, arch, nr_spis) = match dom0 {

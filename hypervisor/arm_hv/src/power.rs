@@ -53,7 +53,8 @@ fn start(hv: &Hypervisor, domain: &Domain, id: usize, entry: u64, x0: u64) -> Re
     let Some(guest) = ArmGuest::of(domain) else { return Err(CpuOnError::Denied) };
     // Two vCPUs may try at once: the context's lock decides.
     let mut context = vcpu.context.lock();
-    if vcpu.is_up() {
+    // One that is on its way down still has its registers on a pCPU: it is not off yet.
+    if vcpu.is_up() || vcpu.pcpu().is_some() {
         return Err(CpuOnError::AlreadyOn);
     }
     guest.start_vcpu(hv, domain, id, |offset| enter_at(id, entry, x0, offset, &mut context));
@@ -73,8 +74,8 @@ fn off(hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
 /// CPU_SUSPEND: waits for any interrupt that is enabled, whatever the CPU interface lets through.
 fn suspend(hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
     let Some(guest) = ArmGuest::of(domain) else { return };
-    guest.refresh(hv, domain, vcpu);
-    if !guest.vgic.pending_unmasked(vcpu.id, None) {
-        hv.block(domain, vcpu);
-    }
+    hv.block_unless(vcpu, || {
+        guest.refresh(hv, domain, vcpu);
+        guest.vgic.pending_unmasked(vcpu.id, None)
+    });
 }

@@ -15,11 +15,10 @@ pub fn access(hv: &Hypervisor, current: &Current, regs: &mut Regs, access: SysRe
     let (Some(guest), Some(platform)) = (ArmGuest::of(&current.domain), ArmPlatform::of(hv)) else { return };
     let from_el0 = !regs.from_kernel();
     let handled = if access.is_read {
-        read(hv, current, guest, sysreg::read(access.reg, from_el0, platform.ids()))
-            .map(|value| {
-                regs.write(access.rt, value);
-                true
-            })
+        read(hv, current, guest, sysreg::read(access.reg, from_el0, platform.ids())).map(|value| {
+            regs.write(access.rt, value);
+            true
+        })
     } else {
         let what = sysreg::write(access.reg, from_el0, guest.vgic.version());
         write(hv, current, guest, what, regs.read(access.rt))
@@ -47,7 +46,8 @@ fn write(hv: &Hypervisor, current: &Current, guest: &ArmGuest, what: Write, valu
     match what {
         Write::Ignore => {}
         Write::Timer(reg) => {
-            let update = guest.state(current.vcpu.id)?.lock().physical_timer.write(reg, value, hv.machine.ticks());
+            let update =
+                guest.state(current.vcpu.id)?.lock().physical_timer.write(reg, value, hv.machine.ticks());
             guest.update_physical_timer(hv, &current.vcpu, update);
         }
         Write::Sgi(kind) => {

@@ -7,7 +7,8 @@
 /// What decides where an exception goes: read from the stopped vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Program counter to return to (of the instruction itself for synchronous exceptions).
+    /// Program counter to return to: of the instruction itself for synchronous exceptions. For a refused HVC that is 4
+    /// less than ELR_EL2.
     pub pc: u64,
     /// Processor state, as in SPSR_EL2.
     pub spsr: u64,

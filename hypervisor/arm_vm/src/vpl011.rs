@@ -377,7 +377,7 @@ mod tests {
     fn other_registers_are_zero_and_wide_accesses_abort() {
         let (uart, ring) = (Vpl011::new(), Ring::new(0));
         for offset in [0x04, 0x24, 0x30, ICR, 0xfe0, 0xffc] {
-            assert_eq!(uart.write(&ring, offset, WORD, 0).unwrap().notify, false);
+            assert!(!uart.write(&ring, offset, WORD, 0).unwrap().notify);
             assert_eq!(read(&uart, &ring, offset), 0, "{offset:#x}");
         }
         assert_eq!(uart.read(&ring, FR, AccessSize::Double), Err(Abort));

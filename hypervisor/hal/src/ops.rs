@@ -168,8 +168,8 @@ pub trait MachineOps: Sync {
 
     // vCPU contexts.
 
-    /// Stores the system registers of the guest loaded on this pCPU; the general registers are the
-    /// caller's.
+    /// Stores the system registers of the guest loaded on this pCPU, and selects an empty translation
+    /// in place of its own; the general registers are the caller's.
     fn save(&self, context: &mut Self::Context);
     /// Loads a guest's system registers onto this pCPU.
     fn load(&self, context: &Self::Context);

@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn classes_ascend_and_fill_their_page() {
         assert!(CLASSES.is_sorted());
-        for class in 0..CLASSES.len() {
-            let used = HEADER + capacity(class) * usize::from(CLASSES[class]);
-            assert!(PAGE_SIZE - used < PAGE_SIZE / 8, "class {} wastes {}", CLASSES[class], PAGE_SIZE - used);
+        for (class, &size) in CLASSES.iter().enumerate() {
+            let used = HEADER + capacity(class) * usize::from(size);
+            assert!(PAGE_SIZE - used < PAGE_SIZE / 8, "class {size} wastes {}", PAGE_SIZE - used);
         }
     }
 

@@ -50,12 +50,14 @@ impl Hypervisor {
             b'r' => self.pools.with(self, |pool, now| (pool.dump(out, now), sched::CpuMask::EMPTY)),
             b'e' => self.each_domain(|d| d.events.dump(self, d, out)),
             b'g' => self.each_domain(|d| d.grants.dump(self, d, out)),
-            b'm' => writeln!(
-                out,
-                "(XEN) {} of {} frames are free",
-                self.frames.free_frames(),
-                self.frames.total()
-            ),
+            b'm' => {
+                let (free, total) = (self.frames.free_frames(), self.frames.total());
+                writeln!(out, "(XEN) {free} of {total} frames are free")?;
+                self.each_domain(|d| {
+                    let (pages, tables) = (d.tot_pages(), d.memory.lock().pool.total());
+                    writeln!(out, "(XEN) d{}: {pages} pages of memory, {tables} of tables", d.id)
+                })
+            }
             b'a' => {
                 for cpu in &self.cpus {
                     let next = cpu.timers.lock().next();

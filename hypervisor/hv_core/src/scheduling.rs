@@ -264,7 +264,10 @@ impl Hypervisor {
         }
         if pcpu.slice_over(now) {
             pcpu.raise(Work::RESCHEDULE);
+            // The scheduler sets the next one; until then the timer must not fire for this one.
+            pcpu.set_slice_end(self, None);
+        } else {
+            pcpu.arm_timer(self);
         }
-        pcpu.arm_timer(self);
     }
 }

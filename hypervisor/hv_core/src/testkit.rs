@@ -144,7 +144,8 @@ impl World {
     }
 
     fn with(config: arch_fake::Config) -> Self {
-        let machine: &'static Machine = Box::leak(Box::new(Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
+        let machine: &'static Machine =
+            Box::leak(Box::new(Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
         let records = (0..FRAMES).map(|_| AtomicU64::new(0)).collect::<alloc::vec::Vec<_>>().leak();
         let frames = Frames::new(RAM, records, &[(RAM, FRAMES)], FRAMES).unwrap();
         let hv = Hypervisor::new(Parts {

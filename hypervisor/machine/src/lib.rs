@@ -1,17 +1,19 @@
-//! Selects the machine: aarch64 or x86_64 on bare metal, the fake on a host.
+//! Selects the machine: that of the CPU on bare metal, the fake on a host.
 //!
-//! The core takes `&Machine` and these types from here and so names no CPU.
+//! The core takes `&Machine` and these types from here and so names no CPU. On bare-metal x86_64
+//! there is no machine yet, so this crate and the core do not build for it; that image does without.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use hal::{MachineOps, VcpuContext};
 
+#[cfg(all(target_os = "none", not(target_arch = "aarch64")))]
+compile_error!("there is no machine for this CPU yet");
+
 #[cfg(all(target_os = "none", target_arch = "aarch64"))]
 pub use arch_aarch64::Machine;
 #[cfg(not(target_os = "none"))]
 pub use arch_fake::Machine;
-#[cfg(all(target_os = "none", target_arch = "x86_64"))]
-pub use arch_x86_64::Machine;
 
 /// A vCPU's saved registers.
 pub type Context = <Machine as MachineOps>::Context;

@@ -100,10 +100,8 @@ impl Null {
         if owner == NIL && self.free.contains(cpu) {
             owner = self.adopt(t, cpu);
         }
-        let ready = t.units.get(owner).is_some_and(|unit| {
-            let here = unit.place == Place::Off || (unit.place == Place::Running && unit.cpu == cpu);
-            unit.has(RUNNABLE) && here
-        });
+        // The owner is off every pCPU, or on this one: a unit gets a new pCPU only when `Off`.
+        let ready = t.units.get(owner).is_some_and(|unit| unit.has(RUNNABLE));
         let next = if ready { owner } else { NIL };
         let switch = t.switch(cpu, next, now);
         t.decision(next, switch, None, CpuMask::EMPTY)

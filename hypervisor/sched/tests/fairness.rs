@@ -121,6 +121,17 @@ fn cap_holds_for_one_that_sleeps_and_wakes() {
 }
 
 #[test]
+fn unused_cap_is_not_saved_up() {
+    let mut sim = hogs(1, &[256]);
+    sim.check_ratelimit = false;
+    sim.set_params(1, 0, 50);
+    sim.pause(0);
+    sim.run(SEC);
+    sim.unpause(0);
+    assert_near(sim.measure_span(100 * MS)[0], 50.0 * MS as f64, 5.0, "after a pause");
+}
+
+#[test]
 fn frequent_sleeper_gets_its_part_but_starves_nobody() {
     let mut sim = hogs(1, &[256]);
     // With a rate limit the hog would be protected for that long each time.

@@ -17,6 +17,7 @@ enum Op {
     Params(u16, u16, u16),
     Ratelimit(u32),
     Yield(usize),
+    Spurious(usize),
     RemoveCpu(usize),
     AddCpu(usize),
 }
@@ -47,6 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..DOMAINS, 16_u16..4096, 0_u16..200).prop_map(|(d, w, c)| Op::Params(d, w, c)),
         1 => prop_oneof![Just(0), 100_u32..20_000].prop_map(Op::Ratelimit),
         3 => (0_usize..8).prop_map(Op::Yield),
+        2 => (0_usize..8).prop_map(Op::Spurious),
         1 => (0_usize..8).prop_map(Op::RemoveCpu),
         1 => (0_usize..8).prop_map(Op::AddCpu),
     ]
@@ -86,9 +88,11 @@ fn apply(sim: &mut Sim, op: Op, cpus: usize) {
         Op::Yield(n) if n < cpus => {
             sim.yield_cpu(n);
         }
+        // A pCPU may decide whenever it likes.
+        Op::Spurious(n) if n < cpus => sim.kick(CpuMask::single(sim::cpu(n))),
         Op::RemoveCpu(n) if n < cpus => sim.remove_cpu(n),
         Op::AddCpu(n) if n < cpus => sim.add_cpu(n),
-        Op::Yield(_) | Op::RemoveCpu(_) | Op::AddCpu(_) => {}
+        Op::Yield(_) | Op::Spurious(_) | Op::RemoveCpu(_) | Op::AddCpu(_) => {}
     }
 }
 

@@ -4,12 +4,11 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
 
-use super::{flat_image, report_file};
+use super::{elf32, flat_image, report_file};
 use crate::cargo;
 use crate::cli::Arch;
 use crate::process;
 use crate::report;
-use crate::unbuilt;
 use crate::workspace::Workspace;
 
 /// Builds `dist/ARCH/xenoxide` and hands its path back.
@@ -24,7 +23,7 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<PathBuf> {
         Arch::Arm64 => {
             flat_image::from_elf(&bytes).context("the arm64 hypervisor has no valid boot image")?
         }
-        Arch::Amd64 => return Err(unbuilt::combination("the boot image for amd64")),
+        Arch::Amd64 => elf32::from_elf64(&bytes).context("the amd64 hypervisor has no valid boot image")?,
     };
     let file = workspace.dist_for(arch)?.join("xenoxide");
     fs::write(&file, image).with_context(|| format!("cannot write {}", file.display()))?;

@@ -1,5 +1,6 @@
 //! `./x build`, and what other verbs need built before they boot something.
 
+mod elf32;
 mod flat_image;
 mod hypervisor;
 

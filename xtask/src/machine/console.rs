@@ -127,11 +127,11 @@ impl Console {
         Ok(())
     }
 
-    /// Asks Dom0's kernel and then the hypervisor for their state, which goes to the log: Dom0's blocked tasks,
+    /// Asks Dom0's kernel (at log level 7) and then the hypervisor for their state, which goes to the log: Dom0's blocked tasks,
     /// its CPUs' back-traces and timers by sysrq (Ctrl-O and a letter on a Xen console), the hypervisor's
     /// registers, run queues, domains, timers and event channels by its debug keys (after three times Ctrl-A).
     pub fn send_state_keys(&mut self) {
-        for keys in ["\x0fw", "\x0fl", "\x0fq", "\x01\x01\x01", "d", "r", "q", "a", "e"] {
+        for keys in ["\x0f7", "\x0fw", "\x0fl", "\x0fq", "\x01\x01\x01", "d", "r", "q", "a", "e"] {
             if self.send(keys.as_bytes()).is_err() {
                 return;
             }

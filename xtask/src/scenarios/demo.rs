@@ -16,6 +16,8 @@ const DOM0_ADDRESS: &str = "192.168.128.1";
 const IMAGE: &str = "/var/lib/xen/images/demo.img";
 const TEXT: &str = "written by the DomU";
 const MOUNT: &str = "mount -t ext2 /dev/xvda /mnt";
+/// For the answers to pings, on a machine that may be loaded.
+const PING_SECONDS: u32 = 60;
 /// Lines of the DomU's boot that are shown.
 const BOOT_LINES: &str = "Linux version|Machine model|Xen .* support|psci: PSCIv|GICv[23]:|CPU.: Booted|Brought up|Grant tables|Run /init|^domu:";
 
@@ -81,9 +83,9 @@ fn write_to_disk(dom0: &mut Dom0) -> Result<()> {
 
 /// Dom0 and the DomU reach each other over the bridge.
 pub fn ping_both_ways(dom0: &mut Dom0) -> Result<()> {
-    let from_dom0 = dom0.run(&format!("ping -c 3 -w 20 {GUEST_ADDRESS}"))?;
+    let from_dom0 = dom0.run(&format!("ping -c 3 -w {PING_SECONDS} {GUEST_ADDRESS}"))?;
     report::quote("dom0", from_dom0.trim_end().lines().last().unwrap_or_default());
-    let from_guest = dom0.guest(GUEST, &format!("ping -c 3 -w 20 {DOM0_ADDRESS}"))?;
+    let from_guest = dom0.guest(GUEST, &format!("ping -c 3 -w {PING_SECONDS} {DOM0_ADDRESS}"))?;
     report::quote(GUEST, from_guest.trim_end().lines().last().unwrap_or_default());
     Ok(())
 }
@@ -95,7 +97,7 @@ fn pause_and_unpause(dom0: &mut Dom0) -> Result<()> {
     let ping = dom0.try_run(&format!("ping -c 1 -w 3 {GUEST_ADDRESS}"), Duration::from_secs(20))?;
     ensure!(ping.status != 0, "a paused DomU answered to a ping");
     dom0.run(&format!("xl unpause {GUEST}"))?;
-    dom0.run(&format!("ping -c 1 -w 20 {GUEST_ADDRESS}"))?;
+    dom0.run(&format!("ping -c 1 -w {PING_SECONDS} {GUEST_ADDRESS}"))?;
     let rows = list(dom0)?;
     ensure!(rows.iter().all(|row| !row.state.contains('p')), "still paused: {rows:?}");
     Ok(())

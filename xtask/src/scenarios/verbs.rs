@@ -101,12 +101,16 @@ fn vcpu_pin(dom0: &mut Dom0) -> Result<()> {
 }
 
 fn vcpu_set(dom0: &mut Dom0) -> Result<()> {
-    for (count, online) in [(1, "0"), (2, "0-1")] {
+    // Linux takes a CPU away by itself; one that is given back is switched on by user space, mostly by udev.
+    let switch_on = "echo 1 >/sys/devices/system/cpu/cpu1/online;";
+    for (count, action, online) in [(1, "", "0"), (2, switch_on, "0-1")] {
         dom0.run(&format!("xl vcpu-set {GUEST} {count}"))?;
-        let followed = format!("guest-run {GUEST} 20 \"grep -qx {online} /sys/devices/system/cpu/online\"");
-        dom0.wait_until(&followed, GUEST_FOLLOWS)
+        let look = format!("{action} grep -qx {online} /sys/devices/system/cpu/online");
+        dom0.wait_until(&format!("guest-run {GUEST} 60 \"{look}\""), GUEST_FOLLOWS)
             .with_context(|| format!("the DomU does not run on {count} CPUs"))?;
     }
+    let rows = vcpus(dom0)?;
+    ensure!(rows.iter().all(|row| row.get(3).is_some_and(|word| word != "-")), "a vCPU is offline: {rows:?}");
     Ok(())
 }
 

@@ -48,6 +48,8 @@ const HSTR: u64 = 1 << 15;
 const CNTHCTL: u64 = 1;
 /// VTCR_EL2.VS: 16-bit VMIDs.
 const VTCR_VS: u64 = 1 << 19;
+/// The number of 8-bit VMIDs.
+const VMIDS_8_BIT: u32 = 256;
 /// The most VMIDs that are used of those that the CPU has; bounds a table for each pCPU.
 const MAX_VMIDS: u32 = 4096;
 
@@ -154,7 +156,7 @@ impl Features {
         Ok(Self {
             midr,
             pa_bits,
-            vmids: (if has_16_bit_vmids() { MAX_VMIDS } else { 256 }) - 1,
+            vmids: (if has_16_bit_vmids() { MAX_VMIDS } else { VMIDS_8_BIT }) - 1,
             hardening: Hardening::choose(
                 ids,
                 power::has_workaround(power::WORKAROUND_1),
@@ -182,7 +184,7 @@ pub(super) unsafe fn set_up(features: &Features, parked: u64, trap_waits: bool) 
     let mmfr1 = reg::ID_AA64MMFR1_EL1.read();
     // PS follows PARange up to 48 bits.
     let mut vtcr = stage2::VTCR | (mmfr0 & 15).min(5) << 16;
-    if has_16_bit_vmids() {
+    if features.vmids >= VMIDS_8_BIT {
         vtcr |= VTCR_VS;
     }
     let vectors: &'static u8 = match features.hardening {

@@ -1,7 +1,6 @@
 //! The machine as the core sees it.
 
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arm_regs::{Context, PrivateIrqs};
 use hal::{Gaddr, Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
@@ -47,12 +46,10 @@ pub struct Machine {
     /// VTTBR_EL2 while no guest is selected.
     parked: u64,
     nr_cpus: AtomicU32,
-    /// For each pCPU and tag, the vCPU that last ran here.
-    last_ran: Vec<AtomicU8>,
+    /// For each pCPU a row of bytes, one for each tag: the vCPU, plus one, that last ran there with
+    /// the tag, or zero.
+    last_ran: &'static [AtomicU64],
 }
-
-/// In [`Machine::last_ran`]: none.
-const NO_VCPU: u8 = u8::MAX;
 
 /// The machine, once [`super::Setup::machine`] has made it.
 pub fn machine() -> Option<&'static Machine> {
@@ -60,7 +57,8 @@ pub fn machine() -> Option<&'static Machine> {
 }
 
 impl Machine {
-    /// Makes the machine; the pCPU that calls this becomes number 0. `None` without memory.
+    /// Makes the machine; the pCPU that calls this becomes number 0. `last_ran` has
+    /// [`last_ran_words`] words.
     pub(super) fn start(
         banks: Banks,
         clock: Clock,
@@ -68,11 +66,8 @@ impl Machine {
         config: MachineConfig,
         features: Features,
         image_offset: u64,
-    ) -> Option<&'static Self> {
-        let mut last_ran = Vec::new();
-        let entries = config.max_cpus.clamp(1, layout::MAX_CPUS) * features.vmids as usize;
-        last_ran.try_reserve_exact(entries).ok()?;
-        last_ran.resize_with(entries, || AtomicU8::new(NO_VCPU));
+        last_ran: &'static [AtomicU64],
+    ) -> &'static Self {
         let empty = core::ptr::from_ref(&EMPTY_ROOT).addr() as u64 - image_offset;
         let parked = tlb::vttbr(Stage2Root { table: Maddr(empty).frame(), tag: features.vmids as u16 });
         let machine = MACHINE.call_once(|| Self {
@@ -86,7 +81,7 @@ impl Machine {
             last_ran,
         });
         machine.start_cpu(&features);
-        Some(machine)
+        machine
     }
 
     /// Makes this pCPU part of the machine. On one that was started by
@@ -95,6 +90,8 @@ impl Machine {
     pub fn join(&self) {
         let fit = Features::detect().and_then(|features| {
             let same = features.vmids >= self.features.vmids && features.pa_bits >= self.features.pa_bits;
+            // All pCPUs use VMIDs of one size.
+            let features = Features { vmids: self.features.vmids, ..features };
             if same { Ok(features) } else { Err(cpu::Unfit::Different) }
         });
         match fit {
@@ -149,11 +146,6 @@ impl Machine {
     pub fn frame_of(&self, at: *mut u8) -> Option<Mfn> {
         let mfn = Maddr((at.addr() as u64).checked_sub(layout::direct(0))?).frame();
         self.banks.is_ram(mfn.0).then_some(mfn)
-    }
-
-    /// The most pCPUs that there can be.
-    pub(super) fn max_cpus(&self) -> usize {
-        self.last_ran.len() / self.features.vmids as usize
     }
 
     /// The interrupt controller.
@@ -239,6 +231,17 @@ impl Machine {
     pub fn virtual_timer(&self) -> (u64, u64) {
         (reg::CNTV_CTL_EL0.read(), reg::CNTV_CVAL_EL0.read())
     }
+}
+
+/// The tags that a row of [`Machine::last_ran`] has: those of domains and the parked one's, a
+/// multiple of the tags in a word.
+fn tags_in_row(features: &Features) -> usize {
+    features.vmids as usize + 1
+}
+
+/// The words that [`Machine::start`] needs for this number of pCPUs.
+pub(super) fn last_ran_words(features: &Features, cpus: usize) -> usize {
+    cpus * tags_in_row(features) / 8
 }
 
 /// The physical address that PAR_EL1 has for `va`; `None` after a failed translation.
@@ -380,15 +383,17 @@ impl MachineOps for Machine {
         reg::isb();
         // Two vCPUs of a domain share its VMID but may use the same ASID for different things.
         let affinity = reg::VMPIDR_EL2.read();
-        let vcpu = (affinity & 15 | affinity >> 4 & 0x70) as u8;
-        let slot = cpu::this() as usize * self.features.vmids as usize + usize::from(root.tag);
-        if let Some(last) = self.last_ran.get(slot) {
-            let before = last.load(Ordering::Relaxed);
-            if before != vcpu {
-                last.store(vcpu, Ordering::Relaxed);
-                if before != NO_VCPU {
-                    tlb::flush_stage1_here();
-                }
+        let vcpu = affinity & 15 | affinity >> 4 & 0x70;
+        let slot = cpu::this() as usize * tags_in_row(&self.features) + usize::from(root.tag);
+        let Some(word) = self.last_ran.get(slot / 8) else { return };
+        let shift = slot % 8 * 8;
+        // The row is this pCPU's alone, so the word does not change in between.
+        let row = word.load(Ordering::Relaxed);
+        let before = row >> shift & 0xff;
+        if before != vcpu + 1 {
+            word.store(row & !(0xff << shift) | (vcpu + 1) << shift, Ordering::Relaxed);
+            if before != 0 {
+                tlb::flush_stage1_here();
             }
         }
     }

@@ -14,7 +14,7 @@ use hal::{MachineOps, Mfn, PcpuId};
 use super::boot::Entry;
 use super::cpu::{self, Features, Unfit};
 use super::gic::{Gic, GicInfo, Redistributor, V3_FRAMES};
-use super::machine::{Machine, MachineConfig};
+use super::machine::{Machine, MachineConfig, last_ran_words};
 use super::memory::{clean_range, zero_pages};
 use super::mmio::Mmio;
 use super::smp::{self, StartError, StartMethod};
@@ -97,6 +97,8 @@ pub struct Setup<'f> {
     device_va: u64,
     /// The address and length of the mapped device tree.
     fdt: Span,
+    /// The most pCPUs.
+    max_cpus: u32,
     /// Stacks mapped for pCPUs, the first one's included.
     stacks: u32,
     /// A CPU came up but did not finish.
@@ -118,6 +120,7 @@ impl<'f> Setup<'f> {
             nr_devices: 0,
             device_va: layout::DEVICE_BASE,
             fdt: Span::default(),
+            max_cpus: 1,
             stacks: 1,
             stuck: false,
             machine: None,
@@ -373,8 +376,10 @@ impl<'f> Setup<'f> {
             });
         }
         let image_offset = layout::IMAGE_BASE - self.entry.image;
-        let machine = Machine::start(banks, clock, gic, config, features, image_offset);
-        let machine = machine.ok_or(SetupError::NoMemory)?;
+        self.max_cpus = config.max_cpus.clamp(1, layout::MAX_CPUS) as u32;
+        let words = last_ran_words(&features, self.max_cpus as usize);
+        let last_ran = self.allocate_words(words).ok_or(SetupError::NoMemory)?;
+        let machine = Machine::start(banks, clock, gic, config, features, image_offset, last_ran);
         self.machine = Some(machine);
         self.ram.iter().for_each(|ram| ram.each_taken(&mut |piece| self.keep(piece)));
         Ok(machine)
@@ -396,7 +401,7 @@ impl<'f> Setup<'f> {
     pub fn start_cpu(&mut self, mpidr: u64, method: StartMethod) -> Result<PcpuId, StartError> {
         let machine = self.machine.ok_or(StartError::Stuck)?;
         let index = machine.nr_cpus();
-        if index as usize >= layout::MAX_CPUS || index as usize >= machine.max_cpus() {
+        if index >= self.max_cpus {
             return Err(StartError::TooMany);
         }
         if self.stuck {

@@ -40,6 +40,8 @@ pub struct CpuInterface {
     pub hcr: u32,
     /// EOIs of interrupts that are in no list register, since the last call.
     pub eoi_count: u8,
+    /// A bit for each list register that the hardware has.
+    all: u16,
     nr_lrs: u8,
     nr_deactivate: u8,
     deactivate: [u16; MAX_DEACTIVATE],
@@ -59,6 +61,7 @@ impl CpuInterface {
             dirty: 0,
             hcr: hcr::EN,
             eoi_count: 0,
+            all: 0xffffu16.wrapping_shr(16u32.wrapping_sub(nr_lrs as u32)),
             nr_lrs,
             nr_deactivate: 0,
             deactivate: [0; MAX_DEACTIVATE],
@@ -94,7 +97,7 @@ impl CpuInterface {
     /// Slots in no use.
     #[inline]
     pub(super) const fn free(&self) -> u16 {
-        !self.used & (0xffffu16 >> 16u32.wrapping_sub(self.nr_lrs as u32))
+        !self.used & self.all
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! List registers: the slots through which the virtual CPU interface gets its interrupts.
 //!
-//! Formats: ICH_LR<n>_EL2 (IHI 0069, 12.4.8) and GICH_LRn (IHI 0048, 5.3.7). Both have the same two state bits.
+//! Formats: `ICH_LR<n>_EL2` (IHI 0069, 12.4.8) and `GICH_LRn` (IHI 0048, 5.3.7). Both have the same two state bits.
 
 use super::Version;
 

@@ -370,6 +370,12 @@ impl Vgic {
     }
 }
 
+/// Several CPUs share it.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Vgic>();
+};
+
 /// A hint that names every block.
 fn all_blocks(nr_blocks: usize) -> u32 {
     bit(nr_blocks as u32).wrapping_sub(1)

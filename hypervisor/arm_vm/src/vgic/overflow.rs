@@ -5,7 +5,8 @@
 //!
 //! * pending: the "no pending" maintenance interrupt brings the vCPU back when it has taken what it was given;
 //! * active ("parked"): the hardware counts the guest's EOIs that match no list register, and raises "list register
-//!   entry not present". Such an EOI can only be for the most urgent parked interrupt, since priorities nest.
+//!   entry not present". Such an EOI can only be for the most urgent parked interrupt, since priorities nest. (A guest
+//!   that separates priority drop from deactivation may have another one in mind. Then it ends the wrong one of its own.)
 
 use super::BLOCK;
 use super::bits::{bit, bits};
@@ -41,11 +42,9 @@ impl Best {
             return;
         }
         self.len = self.len.saturating_add(1).min(self.limit);
-        if let Some(tail) = self.entries.get_mut(at..self.len) {
-            tail.rotate_right(1);
-            if let Some(entry) = tail.first_mut() {
-                *entry = Choice { key, intid };
-            }
+        let mut moved = Choice { key, intid };
+        for entry in self.entries.iter_mut().take(self.len).skip(at) {
+            core::mem::swap(entry, &mut moved);
         }
     }
 

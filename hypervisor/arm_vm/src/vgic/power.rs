@@ -20,13 +20,11 @@ impl Vgic {
             let mut inner = bank.inner.lock();
             let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
             pass.fold_all(Some(&mut |_| false), false);
-            let mut parked = 0;
+            // Hints are not needed: the vCPU looks at everything when it comes back.
             for slot in bits(pass.inner.used.into()) {
                 let intid = pass.inner.slot(slot as usize);
-                parked |= pass.evict(slot as usize, intid);
+                pass.evict(slot as usize, intid);
             }
-            bank.keep_parked(parked);
-            bank.keep_spi_hint(pass.hint);
             pass.kicks
         };
         self.online.lock().remove(vcpu);

@@ -64,12 +64,13 @@ impl Hypervisor {
                 self.free_root(domain.root);
                 Teardown::Drained
             }
-            Teardown::Drained => Teardown::Drained,
             unfinished => unfinished,
         };
         let drained = life.teardown == Teardown::Drained;
         drop(life);
         if drained {
+            // Those who still map its pages hear of it, and let go.
+            self.send_global_virq(VIRQ_DOM_EXC);
             self.bury(domain);
         }
         Ok(drained)

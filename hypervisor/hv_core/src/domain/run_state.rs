@@ -30,9 +30,14 @@ impl Hypervisor {
 
     /// The vCPU that called waits for an interrupt, unless one waits for it.
     pub fn block(&self, domain: &Domain, vcpu: &Vcpu) {
+        self.block_unless(vcpu, || domain.guest.has_interrupt(self, domain, vcpu));
+    }
+
+    /// The vCPU that called waits, unless `has_reason` sees why it should not.
+    pub fn block_unless(&self, vcpu: &Vcpu, has_reason: impl FnOnce() -> bool) {
         vcpu.set_blocked();
         // Whoever raises an interrupt after this look finds the vCPU blocked and wakes it.
-        if domain.guest.has_interrupt(self, domain, vcpu) {
+        if has_reason() {
             vcpu.clear_blocked();
         } else {
             self.pools.update(self, vcpu);

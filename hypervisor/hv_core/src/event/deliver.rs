@@ -51,7 +51,7 @@ pub(super) fn raise(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) ->
 
 /// The pending bit of `port` has been set and was not before.
 #[inline(never)]
-fn raised_two_level(
+pub(super) fn raised_two_level(
     hv: &Hypervisor,
     domain: &Domain,
     shared: Frame<'_>,

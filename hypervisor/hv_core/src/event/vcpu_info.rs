@@ -83,7 +83,7 @@ impl DomainEvents {
 
     /// Sets `evtchn_upcall_pending`; true when it was not set and the vCPU needs an upcall.
     pub(super) fn mark_upcall(&self, hv: &Hypervisor, vcpu: &Vcpu) -> bool {
-        self.info(hv, vcpu).is_some_and(|info| mark(info))
+        self.info(hv, vcpu).is_some_and(mark)
     }
 
     /// Sets a bit of `evtchn_pending_sel`, and the above if the bit is news; true when the vCPU

@@ -5,6 +5,7 @@
 
 mod bitmap;
 mod domctl;
+mod features;
 mod memory_op;
 mod misc;
 mod sched_op;
@@ -12,7 +13,8 @@ mod sysctl;
 mod table;
 mod version;
 
-pub use table::{HYPERCALLS, Hypercall, Status, SubOp};
+pub use features::write_features;
+pub use table::{HYPERCALLS, Hypercall, InXen, Status, SubOp};
 
 use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};

@@ -68,8 +68,8 @@ fn poll(call: &Call<'_>, arg: u64) -> Outcome {
     }
     let guest = call.guest();
     let events = &call.domain.events;
-    events.poll_begin(call.vcpu);
     call.vcpu.set_blocked();
+    events.poll_begin(call.vcpu);
     for i in 0..u64::from(request.nr_ports) {
         let ready = guest
             .read_element::<u32>(request.ports.0, i)
@@ -80,6 +80,12 @@ fn poll(call: &Call<'_>, arg: u64) -> Outcome {
             call.vcpu.clear_blocked();
             return ready.and(DONE);
         }
+    }
+    // An interrupt ends the wait as well.
+    if call.domain.guest.has_interrupt(hv, call.domain, call.vcpu) {
+        events.poll_end(call.vcpu);
+        call.vcpu.clear_blocked();
+        return DONE;
     }
     if request.timeout != 0 {
         call.vcpu.poll_timer.start(hv, request.timeout);

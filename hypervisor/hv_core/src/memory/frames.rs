@@ -24,6 +24,10 @@ const GUEST: u64 = 1 << 48;
 const TABLE: u64 = 1 << 49;
 /// The frame counts as the domain's memory (tot_pages).
 const CHARGED: u64 = 1 << 50;
+/// One entry of a table that is in use; the count fills the bits from here on.
+const ENTRY_ONE: u64 = 1 << 52;
+/// Entries of a table.
+const TABLE_ENTRIES: u64 = 512;
 
 /// What a frame is allocated for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,6 +217,40 @@ impl Frames {
     pub fn free_table(&self, mfn: Mfn) {
         debug_assert!(self.record(mfn).is_some_and(|r| r.load(Ordering::Relaxed) & TABLE != 0));
         self.put(mfn);
+    }
+
+    /// A table has one more entry. The count lives in the record, and the lock of the map that the
+    /// table belongs to is held.
+    #[inline]
+    pub(super) fn table_gains(&self, table: Mfn) {
+        if let Some(record) = self.record(table) {
+            record.fetch_add(ENTRY_ONE, Ordering::Relaxed);
+        }
+    }
+
+    /// A table has one entry less; true when it has none left.
+    #[inline]
+    pub(super) fn table_loses(&self, table: Mfn) -> bool {
+        self.record(table).is_some_and(|r| r.fetch_sub(ENTRY_ONE, Ordering::Relaxed) < 2 * ENTRY_ONE)
+    }
+
+    /// Whether a table has no entries.
+    pub(super) fn table_is_empty(&self, table: Mfn) -> bool {
+        self.record(table).is_some_and(|r| r.load(Ordering::Relaxed) < ENTRY_ONE)
+    }
+
+    /// All entries of a new table are in use.
+    pub(super) fn table_is_full(&self, table: Mfn) {
+        if let Some(record) = self.record(table) {
+            record.fetch_add(TABLE_ENTRIES * ENTRY_ONE, Ordering::Relaxed);
+        }
+    }
+
+    /// The teardown has emptied a table.
+    pub(super) fn table_was_stripped(&self, table: Mfn) {
+        if let Some(record) = self.record(table) {
+            record.fetch_and(ENTRY_ONE - 1, Ordering::Relaxed);
+        }
     }
 
     /// The references to a frame.

@@ -38,9 +38,18 @@ pub enum Kind {
 
 impl Kind {
     fn from_soft(soft: u8) -> Option<Self> {
-        [Self::Ram, Self::Mmio, Self::Shared, Self::Foreign, Self::ForeignRo, Self::Grant, Self::GrantRo, Self::Reserved]
-            .into_iter()
-            .find(|k| *k as u8 == soft)
+        [
+            Self::Ram,
+            Self::Mmio,
+            Self::Shared,
+            Self::Foreign,
+            Self::ForeignRo,
+            Self::Grant,
+            Self::GrantRo,
+            Self::Reserved,
+        ]
+        .into_iter()
+        .find(|k| *k as u8 == soft)
     }
 
     fn attr(self) -> MapAttr {
@@ -206,14 +215,12 @@ impl P2m {
             let (frame, offset) = Self::entry(hv, table, gfn, at).ok_or(MapError::NoTables)?;
             let view = Stage2::view(frame.load64(offset), at);
             if at == level {
-                match view {
-                    PteView::Empty => {}
-                    PteView::Table(below)
-                        if self.drop_empty_table(hv, pool, frame, offset, below, gfn, at) => {}
-                    _ => return Err(MapError::Occupied),
+                if view != PteView::Empty {
+                    return Err(MapError::Occupied);
                 }
                 frame.store64(offset, Stage2::leaf(mfn, level, kind.attr(), kind as u8));
                 hv.machine.publish_tables();
+                hv.frames.table_gains(table);
                 self.max_gfn = self.max_gfn.max(last);
                 return Ok(());
             }
@@ -221,10 +228,14 @@ impl P2m {
                 PteView::Leaf { .. } => return Err(MapError::Occupied),
                 PteView::Table(next) => table = next,
                 PteView::Empty => {
-                    let next = pool.take(hv).ok_or(MapError::NoTables)?;
+                    let Some(next) = pool.take(hv) else {
+                        self.drop_empty_tables(hv, pool, gfn);
+                        return Err(MapError::NoTables);
+                    };
                     // The table's zeroes are seen before the entry that leads to it.
                     hv.machine.publish_tables();
                     frame.store64(offset, Stage2::table(next));
+                    hv.frames.table_gains(table);
                     table = next;
                 }
             }
@@ -232,27 +243,28 @@ impl P2m {
         }
     }
 
-    /// Takes out the table `below` if nothing is mapped in it; a block may then stand there.
-    #[allow(clippy::too_many_arguments, reason = "one step of insert, with its state")]
-    fn drop_empty_table(
-        &self,
-        hv: &Hypervisor,
-        pool: &mut TablePool,
-        frame: Frame<'_>,
-        offset: usize,
-        below: Mfn,
-        gfn: Gfn,
-        level: u32,
-    ) -> bool {
-        let Some(table) = hv.machine.frame(below) else { return false };
-        if (0..ENTRIES as usize).any(|i| table.load64(i * 8) != 0) {
-            return false;
+    /// Takes out the tables on the way to `gfn` that have no entries, from the lowest up.
+    fn drop_empty_tables(&self, hv: &Hypervisor, pool: &mut TablePool, gfn: Gfn) {
+        loop {
+            // The entry that leads to the lowest table on the way, and that table.
+            let (mut above, mut table, mut at) = (None, self.root.table, Stage2::ROOT_LEVEL);
+            while let Some((frame, offset)) = Self::entry(hv, table, gfn, at)
+                && let PteView::Table(next) = Stage2::view(frame.load64(offset), at)
+            {
+                above = Some((frame, offset, table));
+                table = next;
+                at -= 1;
+            }
+            let Some((frame, offset, parent)) = above else { return };
+            if !hv.frames.table_is_empty(table) {
+                return;
+            }
+            frame.store64(offset, 0);
+            hv.machine.publish_tables();
+            hv.machine.flush_gfns(self.root, gfn, 1);
+            hv.frames.table_loses(parent);
+            pool.give(hv, table);
         }
-        frame.store64(offset, 0);
-        hv.machine.publish_tables();
-        hv.machine.flush_gfns(self.root, gfn, 1 << (ENTRIES_LOG2 * level));
-        pool.give(hv, below);
-        true
     }
 
     /// Maps a range in the largest blocks that fit: a device's registers, or dom0's own memory, of
@@ -318,7 +330,7 @@ impl P2m {
             if let Err(e) = self.insert(hv, pool, gfn.plus(done), level, mfn.plus(done), Kind::Ram) {
                 let mut back = 0;
                 while back < done {
-                    self.clear(hv, gfn.plus(back), level);
+                    self.clear(hv, pool, gfn.plus(back), level);
                     back += step;
                 }
                 return Err(e);
@@ -351,15 +363,16 @@ impl P2m {
         loop {
             let Some(entry) = self.lookup(hv, gfn) else { return Ok(None) };
             if entry.level == 0 {
-                self.clear(hv, gfn, 0);
+                self.clear(hv, pool, gfn, 0);
                 return Ok(Some(Removed { kind: entry.kind, mfn: entry.mfn }));
             }
             self.split(hv, pool, gfn, entry.level)?;
         }
     }
 
-    /// Clears the leaf for `gfn` at `level` and flushes what it mapped.
-    fn clear(&mut self, hv: &Hypervisor, gfn: Gfn, level: u32) {
+    /// Clears the leaf for `gfn` at `level`, and the entries of tables that it leaves empty, and
+    /// flushes what they mapped.
+    fn clear(&mut self, hv: &Hypervisor, pool: &mut TablePool, gfn: Gfn, level: u32) {
         let (mut table, mut at) = (self.root.table, Stage2::ROOT_LEVEL);
         while let Some((frame, offset)) = Self::entry(hv, table, gfn, at) {
             match Stage2::view(frame.load64(offset), at) {
@@ -368,6 +381,9 @@ impl P2m {
                     frame.store64(offset, 0);
                     hv.machine.publish_tables();
                     hv.machine.flush_gfns(self.root, gfn, 1 << (ENTRIES_LOG2 * level));
+                    if hv.frames.table_loses(table) && at != Stage2::ROOT_LEVEL {
+                        self.drop_empty_tables(hv, pool, gfn);
+                    }
                     return;
                 }
                 _ => return,
@@ -391,6 +407,7 @@ impl P2m {
                         let part = mfn.plus(i << (ENTRIES_LOG2 * below));
                         fill.store64(i as usize * 8, Stage2::leaf(part, below, attr, soft));
                     }
+                    hv.frames.table_is_full(new);
                     frame.store64(offset, 0);
                     hv.machine.publish_tables();
                     let start = Gfn(gfn.0 & !((1 << (ENTRIES_LOG2 * level)) - 1));
@@ -450,6 +467,7 @@ impl P2m {
                         return false;
                     }
                     frame.store64(offset, 0);
+                    hv.frames.table_was_stripped(next);
                     pool.give(hv, next);
                     *left = left.saturating_sub(1);
                 }

@@ -6,6 +6,9 @@
 use crate::hypervisor::Hypervisor;
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
 
+/// Free tables that a pool keeps which draws on the machine.
+const SPARE: u64 = 4;
+
 /// Free table frames, linked through their first words; the guest cannot reach them.
 #[derive(Debug)]
 pub struct TablePool {
@@ -44,9 +47,13 @@ impl TablePool {
         Some(mfn)
     }
 
-    /// Takes back an emptied table: all its words are zero.
+    /// Takes back an emptied table: all its words are zero. A pool that draws on the machine keeps
+    /// only a few.
     pub fn give(&mut self, hv: &Hypervisor, mfn: Mfn) {
-        if let Some(frame) = hv.machine.frame(mfn) {
+        if self.open && self.free >= SPARE {
+            self.total -= 1;
+            hv.frames.free_table(mfn);
+        } else if let Some(frame) = hv.machine.frame(mfn) {
             frame.store64(0, self.head.map_or(0, |m| m.0));
             self.head = Some(mfn);
             self.free += 1;

@@ -5,7 +5,7 @@ use core::fmt;
 use alloc::vec::Vec;
 
 use arch_aarch64::{
-    Entry, GicInfo, Machine, MachineConfig, PrivateIrqs, Setup, SetupError, Span, StartError, StartMethod,
+    Bugs, Entry, GicInfo, Machine, MachineConfig, PrivateIrqs, Setup, SetupError, Span, StartError, StartMethod,
     power, speculates_at,
 };
 use arm_fdt::fdt::{FdtError, Tree};
@@ -190,6 +190,10 @@ fn describe(machine: &Machine) {
     let cpu = machine.features();
     say!("CPU: MIDR {:#010x}, {}-bit physical addresses, {} TLB tags", cpu.midr, cpu.pa_bits, cpu.vmids);
     say!("Branch predictor hardening: {:?}", cpu.hardening);
+    say!("Speculative store bypass: {:?}", cpu.store_bypass);
+    if cpu.bugs.has(Bugs::GUEST_DEADLOCK) {
+        say!("Warning: CPU erratum 832075 or 1508412: a guest without its workaround can lock up the machine");
+    }
     if speculates_at(cpu.midr) {
         say!("Workaround: no guest's translation is selected while its registers change");
     }

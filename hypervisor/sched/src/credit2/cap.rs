@@ -45,6 +45,15 @@ pub(super) fn turn_ns(t: &Tables, dom: u16) -> u64 {
     budget.checked_div(u64::from(dom.running)).unwrap_or(budget).max(SHORTEST)
 }
 
+/// Takes a parked unit out of its domain's list.
+pub(super) fn unpark(t: &mut Tables, i: u16) {
+    let Some(unit) = t.units.get_mut(i) else { return };
+    unit.place = Place::Off;
+    if let Some(dom) = t.doms.get_mut(usize::from(unit.dom)) {
+        dom.parked.remove(&mut t.units, i);
+    }
+}
+
 impl Credit2 {
     /// Puts a unit that is in no list into its domain's list of units that wait for a refill.
     pub(super) fn park(&mut self, t: &mut Tables, i: u16) {
@@ -55,15 +64,6 @@ impl Credit2 {
             dom.parked.push_back(&mut t.units, i);
         }
         self.throttle(t, dom);
-    }
-
-    /// Takes a parked unit out of that list.
-    pub(super) fn unpark(&mut self, t: &mut Tables, i: u16) {
-        let Some(unit) = t.units.get_mut(i) else { return };
-        unit.place = Place::Off;
-        if let Some(dom) = t.doms.get_mut(usize::from(unit.dom)) {
-            dom.parked.remove(&mut t.units, i);
-        }
     }
 
     /// Asks for a refill of the domain at the end of its period.

@@ -258,6 +258,40 @@ mod tests {
     }
 
     #[test]
+    fn sleeper_is_brought_back_into_range_whatever_its_virtual_time() {
+        let mut credit2 = Credit2::new();
+        credit2.base = 5;
+        let mut unit = Unit::new(0, CpuId::new(0).unwrap());
+        for (vtime, lead) in [
+            (u64::MAX - 100, 0),
+            (5, 0),
+            (6, 1),
+            (5 + DEBT_MAX as u64, DEBT_MAX),
+            (6 + DEBT_MAX as u64, DEBT_MAX),
+            (1 << 63, DEBT_MAX),
+            (1 << 63 | 5, 0),
+        ] {
+            unit.vtime = vtime;
+            credit2.admit(&mut unit);
+            assert_eq!(credit2.lead(&unit), lead, "{vtime:#x}");
+        }
+    }
+
+    #[test]
+    fn charge_is_by_rate_and_debt_is_limited() {
+        let mut unit = Unit::new(0, CpuId::new(0).unwrap());
+        (unit.rate, unit.inverse) = rates(256, 1024);
+        assert_eq!(charged(0, LIMIT, &unit, 1_000), 4_000);
+        assert_eq!(charged(0, LIMIT, &unit, u64::MAX), DEBT_MAX as u64);
+        assert_eq!(charged(0, LIMIT_ALONE, &unit, u64::MAX), CREDIT_INIT as u64);
+        // Debt from before is not forgiven.
+        unit.vtime = CREDIT_INIT as u64 + 7;
+        assert_eq!(charged(0, LIMIT_ALONE, &unit, 1_000), unit.vtime);
+        // Behind the base it starts from the base.
+        assert_eq!(charged(CREDIT_INIT as u64 + 8, LIMIT, &unit, 1_000), CREDIT_INIT as u64 + 4_008);
+    }
+
+    #[test]
     fn virtual_time_order_survives_wrapping() {
         assert!(is_before(u64::MAX, 3));
         assert!(!is_before(3, u64::MAX));

@@ -3,7 +3,7 @@
 //! Own design on the published idea. A unit's *virtual time* advances while it runs, the faster
 //! the lower its weight; the heaviest domain's units advance 1 ns per ns. The run queue orders
 //! waiting units by virtual time. `base` follows the lowest virtual time of those that run or
-//! wait, and a unit's credit is [`CREDIT_INIT`] less its lead over `base`: moving `base` is the
+//! wait, and a unit's credit is `CREDIT_INIT` less its lead over `base`: moving `base` is the
 //! credit reset, in O(1) for all units (see `credit.rs`).
 //!
 //! Costs: `wake` and `sleep` are O(1) when a pCPU near the unit is idle and the queue is short;
@@ -11,8 +11,8 @@
 //! queue, so neither exceeds the number of pCPUs plus that of waiting units. `schedule` is O(1)
 //! when nothing waits, else it stops at the first waiting unit that cannot win; units that may
 //! not use this pCPU are stepped over. A reset is O(pCPUs), O(pCPUs + waiting units) when
-//! affinities split the pool; it hands out `CREDIT_INIT`, so it happens at most once for that
-//! much virtual time used. A cap refill is O(domains + units that it releases), once per period.
+//! affinities split the pool; it follows `CREDIT_INIT` of virtual time used (for a very
+//! light unit that may be each turn). A cap refill is O(domains + units that it releases), once per period.
 
 mod cap;
 mod credit;
@@ -136,7 +136,7 @@ impl Credit2 {
                 unit.place = Place::Off;
                 self.queue.remove(&mut t.units, i);
             }
-            Place::Parked => self.unpark(t, i),
+            Place::Parked => cap::unpark(t, i),
             Place::Off | Place::Running | Place::Leaving => {}
         }
     }

@@ -129,6 +129,20 @@ fn waiting_unit_takes_a_pcpu_that_joins() {
 }
 
 #[test]
+fn waiting_unit_set_free_by_a_leaving_pcpu_goes_to_an_idle_one() {
+    let mut pool = pool(SchedKind::Credit2, 0, &[0, 1]);
+    pool.add_domain(1, 0).unwrap();
+    let runs = add(&mut pool, 1, 0, mask(&[0]));
+    let waits = add(&mut pool, 1, 1, mask(&[0]));
+    pool.wake(runs, 0);
+    decide(&mut pool, 0, 0);
+    assert_eq!(pool.wake(waits, 0), Some(cpu(0)));
+    let outcome = pool.remove_cpu(cpu(0), 0).unwrap();
+    assert_eq!((outcome.kick, outcome.affinity_broken), (mask(&[0, 1]), 2));
+    assert_eq!(decide(&mut pool, 1, 0), Some(waits));
+}
+
+#[test]
 fn refill_timer_moves_when_its_pcpu_leaves() {
     let mut pool = pool(SchedKind::Credit2, 0, &[0, 1]);
     pool.add_domain(1, 0).unwrap();

@@ -183,6 +183,36 @@ fn waking_unit_with_more_credit_preempts_once_the_rate_limit_allows() {
 }
 
 #[test]
+fn waking_unit_preempts_one_of_two_that_alternate() {
+    let mut pool = idle_pool(1);
+    add_running(&mut pool, 1, 0, 0, 0);
+    let b = add(&mut pool, 2, 0, CpuMask::ALL);
+    let waker = add(&mut pool, 2, 1, CpuMask::ALL);
+    pool.wake(b, 0);
+    decide(&mut pool, 0, 0);
+    assert_eq!(decide(&mut pool, 0, 4 * MS), (Some(b), Some(9 * MS)));
+    // Within the rate limit the pCPU's timer, though set, would be late.
+    assert_eq!(pool.wake(waker, 4 * MS + 500 * US), Some(cpu(0)));
+    assert_eq!(decide(&mut pool, 0, 4 * MS + 500 * US), (Some(b), Some(5 * MS)));
+    pool.sleep(waker);
+    assert_eq!(decide(&mut pool, 0, 5 * MS), (Some(b), Some(9 * MS)));
+    assert_eq!(pool.wake(waker, 6 * MS), Some(cpu(0)));
+    assert_eq!(decide(&mut pool, 0, 6 * MS).0, Some(waker));
+}
+
+#[test]
+fn idle_pcpu_that_decides_unasked_takes_a_unit_and_is_idle_no_more() {
+    let mut pool = idle_pool(2);
+    let a = add(&mut pool, 1, 0, CpuMask::ALL);
+    let b = add(&mut pool, 1, 1, CpuMask::ALL);
+    assert_eq!(pool.wake(a, 0), Some(cpu(0)));
+    assert_eq!(decide(&mut pool, 1, 0).0, Some(a));
+    // pCPU 0 finds nothing and is idle again; pCPU 1, where b ran last, is not.
+    assert_eq!(decide(&mut pool, 0, 0).0, None);
+    assert_eq!(pool.wake(b, 0), Some(cpu(0)));
+}
+
+#[test]
 fn waking_unit_with_less_credit_waits_for_the_timer() {
     let mut pool = idle_pool(1);
     let a = add_running(&mut pool, 1, 0, 0, 0);
@@ -203,13 +233,11 @@ fn wakers_preempt_different_pcpus() {
     for n in 0..2 {
         add_running(&mut pool, 1, n as u16, n, 0);
     }
-    let kicks: Vec<_> = (0..2)
-        .map(|vcpu| {
-            let unit = add(&mut pool, 2, vcpu, CpuMask::ALL);
-            pool.wake(unit, 5 * MS).map(CpuId::index)
-        })
-        .collect();
-    assert!(kicks == [Some(0), Some(1)] || kicks == [Some(1), Some(0)], "{kicks:?}");
+    // Both would rather have pCPU 0.
+    for (vcpu, n) in [(0, 0), (2, 1)] {
+        let unit = add(&mut pool, 2, vcpu, CpuMask::ALL);
+        assert_eq!(pool.wake(unit, 5 * MS), Some(cpu(n)));
+    }
 }
 
 #[test]
@@ -334,6 +362,18 @@ fn used_up_cap_leaves_the_pcpu_idle_until_the_refill() {
     assert_eq!(decide(&mut pool, 0, 3 * MS), (None, Some(10 * MS)));
     assert_eq!(pool.unit_info(unit, 3 * MS).unwrap().state, UnitState::Capped);
     assert_eq!(decide(&mut pool, 0, 10 * MS), (Some(unit), Some(12 * MS)));
+}
+
+#[test]
+fn overrun_is_kept_when_the_cap_changes() {
+    let mut pool = idle_pool(1);
+    let unit = add_running(&mut pool, 1, 0, 0, 0);
+    pool.set_domain_params(1, DomainParams { weight: 0, cap: 20 }, 0).unwrap();
+    decide(&mut pool, 0, 0);
+    assert_eq!(decide(&mut pool, 0, 3 * MS), (None, Some(10 * MS)));
+    // 1 ms too much so far; the new cap is worth 5 ms.
+    pool.set_domain_params(1, DomainParams { weight: 0, cap: 50 }, 3 * MS).unwrap();
+    assert_eq!(decide(&mut pool, 0, 3 * MS), (Some(unit), Some(7 * MS)));
 }
 
 #[test]

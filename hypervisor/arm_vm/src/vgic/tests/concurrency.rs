@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 3000;
 
@@ -38,7 +39,9 @@ fn last_post_of_every_poster_is_delivered() {
                 });
             }
             let mut seen = [0; 3];
+            let start = Instant::now();
             loop {
+                assert!(start.elapsed() < Duration::from_secs(60), "something never came: {seen:?}");
                 let finished = done.load(Ordering::Acquire) == 3;
                 if cpu.maintenance() {
                     vgic.request_refresh(0);

