@@ -15,8 +15,6 @@ pub const DIRECT_BASE: u64 = 0xffff_8300_0000_0000;
 pub const DIRECT_SIZE: u64 = 4 << 30;
 /// The size of the stack. The page below it is not mapped.
 pub const STACK_SIZE: u64 = 64 << 10;
-/// The size of the stack that exception reports run on.
-pub const REPORT_STACK_SIZE: u64 = 8 << 10;
 
 const _: () = assert!(IMAGE_BASE.is_multiple_of(1 << 39) && DIRECT_BASE.is_multiple_of(1 << 39));
 const _: () = assert!(LOAD_ADDRESS.is_multiple_of(2 << 20));

@@ -18,16 +18,13 @@
 )]
 
 mod boot_info;
-#[cfg(any(test, target_os = "none"))]
-mod descriptor;
-#[cfg(any(test, target_os = "none"))]
-mod exception;
+pub mod descriptor;
+pub mod exception;
 mod layout;
 mod list;
 mod span;
 mod text;
-#[cfg(any(test, target_os = "none"))]
-mod uart;
+pub mod uart;
 
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]
 mod bare;

@@ -71,6 +71,12 @@ impl fmt::Display for Dom0Error<'_> {
         match self {
             Self::Boot(tree, fault) => write!(f, "{}", tree.explain(fault)),
             Self::Kernel(e) => write!(f, "Dom0's kernel: {e}"),
+            Self::Memory { wanted, .. } if *wanted < MIN_MEMORY => write!(
+                f,
+                "Dom0 cannot do with {} MiB of memory: give it {} MiB or more with dom0_mem=",
+                wanted / MIB,
+                MIN_MEMORY / MIB
+            ),
             Self::Memory { wanted, free } => write!(
                 f,
                 "Dom0 wants {} MiB of memory, {} MiB are free: give the machine more, or ask for less with dom0_mem=",
@@ -239,7 +245,7 @@ fn unpack(hv: &Hypervisor, range: Range, sink: &mut dyn FnMut(&[u8]) -> bool) ->
 fn choose_memory<'a>(hv: &Hypervisor, options: &Options<'_>) -> Result<Vec<Range>, Dom0Error<'a>> {
     let wanted = options.dom0_mem.resolve() / GRANULE * GRANULE;
     let free = hv.frames.free_frames() * PAGE_SIZE as u64;
-    let short = || Dom0Error::Memory { wanted: wanted.max(MIN_MEMORY), free };
+    let short = || Dom0Error::Memory { wanted, free };
     if wanted < MIN_MEMORY || wanted > free {
         return Err(short());
     }
@@ -321,6 +327,9 @@ fn map_memory<'a>(hv: &Hypervisor, domain: &Domain, banks: &[Range]) -> Result<(
         map_range(hv, domain, *bank, Kind::Ram)?;
         pages += frames as u32;
         hv_core::info!(hv, "Dom0: memory {:#x}-{:#x} ({} MiB)", bank.start(), bank.end(), bank.size() / MIB);
+    }
+    if !domain.memory.lock().pool.fill(hv) {
+        return Err(Dom0Error::Core("fill its table pool", Errno::ENOMEM));
     }
     domain.set_max_pages(pages);
     if domain.charge(pages) { Ok(()) } else { Err(Dom0Error::Core("count its memory", Errno::ENOMEM)) }

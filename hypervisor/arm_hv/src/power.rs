@@ -33,7 +33,7 @@ pub fn call(hv: &Hypervisor, current: &Current, regs: &mut Regs) {
             hv.shut_down(domain, ShutdownReason::REBOOT);
         }
         Action::AffinityInfo { members } => {
-            let online = members.into_iter().any(|id| domain.vcpu(id).is_some_and(|v| v.is_up()));
+            let online = members.into_iter().any(|id| domain.vcpu(id).is_some_and(|v| is_on(v)));
             set(regs, smccc::complete_affinity_info(online));
         }
         // Never offered, see the policy.
@@ -47,14 +47,18 @@ fn set(regs: &mut Regs, reply: Reply) {
     }
 }
 
+/// Whether a vCPU is on; one on its way down is, as long as a pCPU has its registers.
+fn is_on(vcpu: &Vcpu) -> bool {
+    vcpu.is_up() || vcpu.pcpu().is_some()
+}
+
 /// CPU_ON: starts a vCPU that is down.
 fn start(hv: &Hypervisor, domain: &Domain, id: usize, entry: u64, x0: u64) -> Result<(), CpuOnError> {
     let vcpu = domain.vcpu(id).ok_or(CpuOnError::Denied)?;
     let Some(guest) = ArmGuest::of(domain) else { return Err(CpuOnError::Denied) };
     // Two vCPUs may try at once: the context's lock decides.
     let mut context = vcpu.context.lock();
-    // One that is on its way down still has its registers on a pCPU: it is not off yet.
-    if vcpu.is_up() || vcpu.pcpu().is_some() {
+    if is_on(vcpu) {
         return Err(CpuOnError::AlreadyOn);
     }
     guest.start_vcpu(hv, domain, id, |offset| enter_at(id, entry, x0, offset, &mut context));

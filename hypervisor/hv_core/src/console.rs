@@ -85,6 +85,11 @@ impl Console {
         })
     }
 
+    /// Puts into the log what was said before there was one.
+    pub fn import(&self, text: &[u8]) {
+        self.ring.lock().push(text);
+    }
+
     /// Whether a message of that level is shown.
     pub fn shows(&self, level: Level) -> bool {
         level as u8 <= self.threshold.load(Ordering::Relaxed)

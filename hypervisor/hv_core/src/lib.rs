@@ -23,6 +23,8 @@ mod runstate;
 pub mod scheduling;
 #[cfg(test)]
 mod testkit;
+#[cfg(test)]
+mod tests;
 pub mod timer;
 mod wallclock;
 

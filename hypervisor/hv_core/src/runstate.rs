@@ -132,6 +132,14 @@ impl Runstate {
         self.0.lock().flagged = flagged;
     }
 
+    /// The guest's pages that it holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> alloc::vec::Vec<hal::Mfn> {
+        let inner = self.0.lock();
+        let pages = inner.area.iter().flat_map(|area| [Some(&area.first), area.second.as_ref()]);
+        pages.flatten().map(HeldPage::mfn).collect()
+    }
+
     /// Gives up the guest's pages.
     pub(crate) fn release(&self, hv: &Hypervisor) {
         let area = self.0.lock().area.take();

@@ -1,5 +1,11 @@
 //! For tests: a hypervisor on the fake machine, with domains that tests act for.
 
+mod calls;
+mod check;
+
+pub use calls::{Extents, GRANTS, LISTS};
+pub use check::check;
+
 use crate::console::Level;
 use crate::domain::{Domain, DomainConfig, GuestKind, Platform, Vcpu};
 use crate::hypercall::{Call, Flow};
@@ -254,6 +260,7 @@ impl World {
 
     /// Destroys a domain as the tools do.
     pub fn destroy(&self, domain: &Arc<Domain>) {
+        self.hv.machine.set_stage2(self.get(0).root);
         for _ in 0..10_000 {
             if self.hv.destroy_domain(domain).unwrap() {
                 return;

@@ -59,5 +59,5 @@ fn show(magic: u32, info: u32) -> Result<(), BootError> {
 
 /// Bytes in MiB, with a tenth. Bytes are at most 2^52.
 fn mib(bytes: u64) -> (u64, u64) {
-    (bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    (bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }

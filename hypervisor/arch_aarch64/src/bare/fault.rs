@@ -38,11 +38,11 @@ pub(super) extern "C" fn report(frame: &FatalFrame) -> ! {
         2 => "fast interrupt",
         _ => "SError",
     };
-    let _ = writeln!(out, "\n*** Xenoxide: fatal exception on pCPU {cpu}: {what}");
+    let _ = writeln!(out, "\n(XEN) Panic on CPU {cpu}: {what} in the hypervisor");
     if frame.kind == 0 && esr::has_address(frame.esr) {
-        let _ = writeln!(out, "address {:#018x}: {}", frame.far, esr::fault_name(frame.esr));
+        let _ = writeln!(out, "(XEN) address {:#018x}: {}", frame.far, esr::fault_name(frame.esr));
         if let Some(owner) = layout::stack_guard_of(frame.far) {
-            let _ = writeln!(out, "this is the guard below the stack of pCPU {owner}: the stack overflowed");
+            let _ = writeln!(out, "(XEN) this is the guard below the stack of pCPU {owner}: the stack overflowed");
         }
     }
     let _ = writeln!(
@@ -54,7 +54,7 @@ pub(super) extern "C" fn report(frame: &FatalFrame) -> ! {
         let end = if n % 4 == 3 || n == 30 { "\n" } else { "  " };
         let _ = write!(out, "x{n:<2} {value:#018x}{end}");
     }
-    let _ = writeln!(out, "called from: {:#x}", frame.x[30]);
+    let _ = writeln!(out, "(XEN) called from: {:#x}", frame.x[30]);
     back_trace(&mut out, frame.x[29]);
     stop(&mut out)
 }
@@ -69,13 +69,13 @@ pub fn panic(info: &PanicInfo<'_>) -> ! {
         }
         cpu::park();
     }
-    let _ = writeln!(out, "\n*** Xenoxide: {info} (pCPU {})", me - 1);
+    let _ = writeln!(out, "\n(XEN) Panic on CPU {}: {info}", me - 1);
     back_trace(&mut out, cpu::frame_pointer());
     stop(&mut out)
 }
 
 fn stop(out: &mut impl Write) -> ! {
-    let _ = writeln!(out, "*** the machine stops here");
+    let _ = writeln!(out, "(XEN) The machine stops here.");
     power::off()
 }
 
@@ -92,7 +92,7 @@ fn back_trace(out: &mut impl fmt::Write, frame_pointer: u64) {
         if !boot::is_code(back) {
             break;
         }
-        let _ = writeln!(out, "called from: {back:#x}");
+        let _ = writeln!(out, "(XEN) called from: {back:#x}");
         above = at + 16;
         at = next;
     }

@@ -2,6 +2,7 @@
 
 use core::arch::global_asm;
 
+use crate::boot_info::Protocol;
 use crate::descriptor::{CODE, CODE_SEGMENT};
 use crate::layout::{DIRECT_BASE, IMAGE_BASE, LOAD_ADDRESS, STACK_SIZE};
 use crate::span::Span;
@@ -10,14 +11,14 @@ const PAGE: usize = 4096;
 
 /// The offset in the root table of the entry for an address.
 const fn root_entry(va: u64) -> u64 {
-    (va >> 39 & 511) * 8
+    (va >> 39 & 511) << 3
 }
 
 global_asm!(
     include_str!("boot.S"),
     code = const CODE,
     code_segment = const CODE_SEGMENT,
-    pvh_magic = const crate::boot_info::PVH_MAGIC,
+    pvh_magic = const Protocol::PVH_MAGIC,
     load_address = const LOAD_ADDRESS,
     image_l4_entry = const root_entry(IMAGE_BASE),
     direct_l4_entry = const root_entry(DIRECT_BASE),
@@ -33,6 +34,8 @@ global_asm!(
     stack_size = const STACK_SIZE,
 );
 
+// SAFETY: the linker script defines the statics, of which only the addresses are used; `boot.S`
+// defines the function, which may be called from anywhere.
 unsafe extern "C" {
     safe static stack_guard: u8;
     safe static stack_bottom: u8;

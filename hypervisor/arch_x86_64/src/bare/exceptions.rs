@@ -1,16 +1,16 @@
 //! The descriptor tables: segments, exception gates, and the stack for exception reports.
 
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::descriptor::{
     CODE, CODE_SEGMENT, DATA_SEGMENT, TASK, TASK_IO_MAP, TASK_IST1, TASK_SIZE, gate, task_segment,
 };
 use crate::exception::{VECTORS, WITH_ERROR_CODE};
-use crate::layout::REPORT_STACK_SIZE;
 
 const STUB_SIZE: u64 = 16;
+/// The size of the stack that exception reports run on.
+const REPORT_STACK_SIZE: usize = 8 << 10;
 /// The interrupt stack that all exceptions use: they all end the run, and the stack of the code that
 /// failed may be what failed.
 const REPORT_STACK: u8 = 1;
@@ -22,6 +22,7 @@ global_asm!(
     report = sym super::report::report,
 );
 
+// SAFETY: as declared in `exceptions.S`; of the stubs only the address is used.
 unsafe extern "C" {
     safe static exception_stubs: u8;
     /// # Safety
@@ -45,19 +46,16 @@ impl TablePointer {
     }
 }
 
-// Atomic, because the CPU writes them too: the busy bit of the task-state segment.
+// Atomic, because the CPU writes them too: the busy bit of the task-state segment, and the stack.
 static GDT: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 static IDT: [AtomicU64; 2 * VECTORS] = [const { AtomicU64::new(0) }; 2 * VECTORS];
 static TASK_STATE: [AtomicU32; TASK_SIZE as usize / 4] =
     [const { AtomicU32::new(0) }; TASK_SIZE as usize / 4];
 
 #[repr(C, align(16))]
-struct Stack(UnsafeCell<[u8; REPORT_STACK_SIZE as usize]>);
+struct Stack([AtomicU64; REPORT_STACK_SIZE / 8]);
 
-// SAFETY: only the CPU uses the content, as the stack of an exception.
-unsafe impl Sync for Stack {}
-
-static STACK: Stack = Stack(UnsafeCell::new([0; REPORT_STACK_SIZE as usize]));
+static STACK: Stack = Stack([const { AtomicU64::new(0) }; REPORT_STACK_SIZE / 8]);
 
 fn fill(table: &[AtomicU64], words: impl IntoIterator<Item = u64>) {
     for (slot, word) in table.iter().zip(words) {
@@ -74,7 +72,7 @@ pub(super) fn start() {
     let gates = (stubs..).step_by(STUB_SIZE as usize).flat_map(|stub| gate(stub, REPORT_STACK));
     fill(&IDT, gates);
 
-    let top = (STACK.0.get().expose_provenance() as u64).wrapping_add(REPORT_STACK_SIZE);
+    let top = STACK.0.as_ptr_range().end.expose_provenance() as u64;
     let words = [
         (TASK_IST1, top as u32),
         (TASK_IST1 + 1, (top >> 32) as u32),

@@ -20,8 +20,6 @@ pub use error::{BootError, Part};
 pub use map::{MAX_REGIONS, MapError, MemoryMap, Region, RegionKind, Usable};
 pub use modules::{MAX_MODULES, Module};
 
-pub(crate) use pvh::MAGIC as PVH_MAGIC;
-
 use crate::list::List;
 use crate::span::Span;
 use crate::text::Text;
@@ -43,13 +41,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The protocol that belongs to the number which the boot loader passes in a register; for PVH,
-    /// which passes none, the entry code takes the one in its data.
+    /// PVH passes no number in a register; the entry code takes the one in PVH's data.
+    pub const PVH_MAGIC: u32 = pvh::MAGIC;
+
+    /// The protocol that belongs to the number which the boot loader passes in a register.
     pub const fn from_magic(magic: u32) -> Option<Self> {
         match magic {
             multiboot1::MAGIC => Some(Self::Multiboot1),
             multiboot2::MAGIC => Some(Self::Multiboot2),
-            pvh::MAGIC => Some(Self::Pvh),
+            Self::PVH_MAGIC => Some(Self::Pvh),
             _ => None,
         }
     }

@@ -97,6 +97,11 @@ impl Hypervisor {
 }
 
 impl Domain {
+    /// Whether nothing is left of it but pages that others still map.
+    pub fn is_drained(&self) -> bool {
+        self.life.lock().teardown == Teardown::Drained
+    }
+
     pub(super) fn teardown_p2m(&self, hv: &Hypervisor, budget: u64) -> bool {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;

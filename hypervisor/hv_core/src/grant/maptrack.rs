@@ -150,6 +150,15 @@ impl Maptrack {
         })
     }
 
+    /// The mappings.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Used(mapping) => Some(mapping),
+            Slot::Free { .. } | Slot::Reserved => None,
+        })
+    }
+
     /// Handles that exist, in use or not.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

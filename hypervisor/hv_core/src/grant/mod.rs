@@ -7,11 +7,15 @@
 //! Locks: a domain's table lock is taken before its memory lock; the maptrack lock is taken alone.
 
 mod copy;
+#[cfg(test)]
+mod inspect;
 mod map;
 mod maptrack;
 mod ops;
 mod table;
 
+#[cfg(test)]
+pub(crate) use inspect::InspectedMapping;
 pub use ops::grant_table_op;
 
 use crate::Hypervisor;

@@ -68,6 +68,14 @@ impl Table {
         mem::take(&mut self.frames)
     }
 
+    /// The frames, and the entries in use: reference, readers, writers.
+    #[cfg(test)]
+    pub(super) fn inspect(&self) -> (Vec<Mfn>, Vec<(u32, u32, u32)>) {
+        let used = |(n, a): (usize, &Active)| (n as u32, a.readers, a.writers);
+        let active = self.active.iter().enumerate().map(used).filter(|a| a.1 + a.2 != 0).collect();
+        (self.frames.iter().map(HeldPage::mfn).collect(), active)
+    }
+
     fn shared<'a>(&self, hv: &'a Hypervisor, gref: u32) -> Option<(Frame<'a>, usize)> {
         let index = gref as usize;
         let frame = self.frames.get(index / PER_FRAME)?.frame(hv)?;

@@ -107,6 +107,20 @@ impl Buddy {
         true
     }
 
+    /// Which frames are free; panics where a frame is free twice.
+    #[cfg(test)]
+    pub(super) fn free_map(&self, frames: usize) -> Vec<bool> {
+        let mut map = alloc::vec![false; frames];
+        for (order, tree) in self.free.iter().enumerate() {
+            for block in (0..frames >> order).filter(|block| tree.get(*block)) {
+                for frame in &mut map[block << order..(block + 1) << order] {
+                    assert!(!core::mem::replace(frame, true), "a frame is free twice");
+                }
+            }
+        }
+        map
+    }
+
     /// The free block that holds `frame`: its first frame and order.
     fn free_block_at(&self, frame: u64) -> Option<(u64, u32)> {
         (0..=MAX_ORDER).find_map(|order| {

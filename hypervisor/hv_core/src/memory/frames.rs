@@ -259,3 +259,36 @@ impl Frames {
         self.record(mfn).map_or(0, |r| r.load(Ordering::Relaxed) & COUNT)
     }
 }
+
+/// A frame's record taken apart, for tests.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InspectedFrame {
+    pub(crate) count: u64,
+    pub(crate) owner: u16,
+    pub(crate) table: bool,
+    pub(crate) charged: bool,
+    pub(crate) entries: u64,
+    /// The allocator has it.
+    pub(crate) free: bool,
+}
+
+#[cfg(test)]
+impl Frames {
+    /// All records, from the lowest frame on.
+    pub(crate) fn inspect(&self) -> Vec<InspectedFrame> {
+        let free = self.buddy.lock().free_map(self.records.len());
+        let apart = |(record, free): (&AtomicU64, bool)| {
+            let now = record.load(Ordering::Relaxed);
+            InspectedFrame {
+                count: now & COUNT,
+                owner: (now >> OWNER_SHIFT) as u16,
+                table: now & TABLE != 0,
+                charged: now & CHARGED != 0,
+                entries: now / ENTRY_ONE,
+                free,
+            }
+        };
+        self.records.iter().zip(free).map(apart).collect()
+    }
+}

@@ -9,6 +9,8 @@ mod physmap;
 mod pool;
 
 pub use buddy::MAX_ORDER;
+#[cfg(test)]
+pub(crate) use frames::InspectedFrame;
 pub use frames::{Frames, Freed, Use};
 pub use guest::{Fault, GuestBytes, GuestMemory};
 pub use p2m::{Entry, Kind, MapError, P2m, Removed};

@@ -7,7 +7,7 @@ use crate::hypervisor::Hypervisor;
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
 
 /// Free tables that a pool keeps which draws on the machine.
-const SPARE: u64 = 4;
+const SPARE: u64 = 64;
 
 /// Free table frames, linked through their first words; the guest cannot reach them.
 #[derive(Debug)]
@@ -24,6 +24,17 @@ impl TablePool {
     /// An empty pool; `open` lets it draw on the machine's free memory.
     pub fn new(owner: Domid, open: bool) -> Self {
         Self { owner, head: None, free: 0, total: 0, open }
+    }
+
+    /// Fills a pool that draws on the machine with what it keeps, so that what dom0 maps of others
+    /// comes out of that first. False without memory.
+    pub fn fill(&mut self, hv: &Hypervisor) -> bool {
+        while self.open && self.free < SPARE {
+            if !self.grow(hv) {
+                return false;
+            }
+        }
+        true
     }
 
     /// All frames that belong to the pool, in use or free.

@@ -5,6 +5,7 @@
 
 use super::World;
 use crate::domain::Domain;
+use crate::memory::InspectedFrame;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -81,18 +82,19 @@ type Uses = BTreeMap<(u16, u32), (u32, u32)>;
 #[track_caller]
 pub fn check(world: &World, held: &[Mfn]) {
     let domains = all_domains(world);
+    let records = world.hv.frames.inspect();
     let mut counts = Counts::new();
     let mut uses = Uses::new();
     for mfn in held {
         add(&mut counts, *mfn);
     }
     for domain in &domains {
-        check_domain(world, domain, &mut counts, &mut uses);
+        check_domain(world, &records, domain, &mut counts, &mut uses);
     }
     for domain in &domains {
         check_grants(domain, &uses);
     }
-    check_frames(world, &counts);
+    check_frames(world, &records, &counts);
     let stale = world.hv.machine.all_stale_entries();
     assert!(stale.is_empty(), "stale translations: {stale:x?}");
     world.hv.machine.assert_no_faults();
@@ -108,7 +110,19 @@ fn all_domains(world: &World) -> Vec<Arc<Domain>> {
     all
 }
 
-fn check_domain(world: &World, domain: &Arc<Domain>, counts: &mut Counts, uses: &mut Uses) {
+/// A frame's record.
+fn record(world: &World, records: &[InspectedFrame], mfn: Mfn) -> InspectedFrame {
+    let n = mfn.0.wrapping_sub(world.hv.frames.start().0);
+    *records.get(n as usize).unwrap_or_else(|| panic!("{mfn:x} is no frame"))
+}
+
+fn check_domain(
+    world: &World,
+    records: &[InspectedFrame],
+    domain: &Arc<Domain>,
+    counts: &mut Counts,
+    uses: &mut Uses,
+) {
     let hv = world.hv;
     let walk = if domain.is_drained() { Walk::default() } else { walk(world, domain) };
     let grants = domain.grants.inspect();
@@ -120,7 +134,8 @@ fn check_domain(world: &World, domain: &Arc<Domain>, counts: &mut Counts, uses: 
         add(counts, mapping.mfn);
         let (readers, writers) = uses.entry((mapping.owner, mapping.gref)).or_default();
         *(if mapping.read_only { readers } else { writers }) += 1;
-        assert_eq!(hv.frames.inspect(mapping.mfn).owner, mapping.owner, "d{} maps a strange page", domain.id);
+        let owner = record(world, records, mapping.mfn).owner;
+        assert_eq!(owner, mapping.owner, "d{} maps a strange page", domain.id);
     }
     if let Some(page) = domain.events.shared_info_page(hv, domain.id) {
         add(counts, page.mfn());
@@ -134,7 +149,7 @@ fn check_domain(world: &World, domain: &Arc<Domain>, counts: &mut Counts, uses: 
         assert_eq!(leaf.attr.write, !read_only, "d{} {:x}", domain.id, leaf.gfn);
         for n in 0..leaf.frames {
             let mfn = leaf.mfn.plus(n);
-            let record = hv.frames.inspect(mfn);
+            let record = record(world, records, mfn);
             let place = (domain.id, leaf.gfn.plus(n));
             match leaf.soft {
                 RAM => assert!(record.charged && record.owner == domain.id.raw(), "{place:x?}: {record:?}"),
@@ -157,8 +172,7 @@ fn check_domain(world: &World, domain: &Arc<Domain>, counts: &mut Counts, uses: 
     let mut tables: BTreeMap<u64, u64> = walk.tables.iter().map(|t| (t.0.0, t.1)).collect();
     assert_eq!(tables.len(), walk.tables.len(), "d{}: a table is linked twice", domain.id);
     let (mut in_pool, mut charged) = (0, 0);
-    for mfn in (hv.frames.start().0..hv.frames.end().0).map(Mfn) {
-        let record = hv.frames.inspect(mfn);
+    for (mfn, record) in (hv.frames.start().0..).map(Mfn).zip(records) {
         if record.count == 0 || record.owner != domain.id.raw() {
             continue;
         }
@@ -192,11 +206,10 @@ fn check_grants(domain: &Domain, uses: &Uses) {
 }
 
 /// The records, the references found and the free frames agree.
-fn check_frames(world: &World, counts: &Counts) {
+fn check_frames(world: &World, records: &[InspectedFrame], counts: &Counts) {
     let frames = &world.hv.frames;
     let mut free = 0;
-    for mfn in (frames.start().0..frames.end().0).map(Mfn) {
-        let record = frames.inspect(mfn);
+    for (mfn, record) in (frames.start().0..).map(Mfn).zip(records) {
         let found = counts.get(&mfn.0).copied().unwrap_or(0);
         assert_eq!(record.count, found, "references to {mfn:x}: {record:?}");
         assert_eq!(record.free, record.count == 0, "frame {mfn:x}: {record:?}");

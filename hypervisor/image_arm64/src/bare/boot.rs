@@ -17,7 +17,7 @@ use arm_fdt::{Explained, Fault, OutOfMemory, Range, RangeSet, cmdline};
 use hal::MachineOps as _;
 
 use super::start::{self, Found};
-use super::say;
+use super::{say, traps};
 use hv_core::Hypervisor;
 
 /// Why the boot ended.
@@ -65,7 +65,7 @@ pub fn refuse(entry: Entry) -> ! {
         conduit = use_firmware(&mut setup, &tree);
         let _ = start_console(&mut setup, &tree);
     }
-    say!("Xenoxide: not entered at EL2, the hypervisor's exception level, but at EL1.");
+    say!("Xenoxide was not entered at EL2, the hypervisor's exception level, but at EL1.");
     say!("Start it with virtualization on: QEMU needs -M virt,virtualization=on; firmware must enter at EL2.");
     if conduit == Some(Conduit::Hvc) {
         power::off_by_hvc();
@@ -97,7 +97,7 @@ pub fn boot(entry: Entry) -> Result<&'static Hypervisor, BootError> {
     let wrong = |fault: Fault| BootError::Data(tree.explain(&fault));
     use_firmware(&mut setup, &tree);
     let uart = start_console(&mut setup, &tree)?;
-    say!("\nXenoxide {}, a Xen-compatible hypervisor", env!("CARGO_PKG_VERSION"));
+    say!("Xenoxide {}, a Xen-compatible hypervisor", env!("CARGO_PKG_VERSION"));
 
     let image = range(entry.image_span());
     let fdt = range(setup.fdt_span());
@@ -151,7 +151,13 @@ pub fn boot(entry: Entry) -> Result<&'static Hypervisor, BootError> {
     start_cpus(&mut setup, machine, &host);
     say!("{} CPUs up", machine.nr_cpus());
     let found = Found { tree: &tree, host: &host, options: &options, uart: uart.as_ref() };
-    start::start(&mut setup, machine, &found)
+    let hv = start::start(&mut setup, machine, &found)?;
+    // SAFETY: the tree and what was read from it are not used any more: dom0 has a tree of its own,
+    // and the hypervisor copies of what it keeps.
+    let fdt = unsafe { setup.forget_fdt() };
+    start::release(hv, fdt);
+    traps::start(hv);
+    Ok(hv)
 }
 
 fn map_tree(setup: &mut Setup<'_>) -> Result<&'static [u8], SetupError> {

@@ -1,6 +1,7 @@
 //! From entry to the first guest.
 
 mod boot;
+mod early_log;
 mod memory;
 mod start;
 mod traps;
@@ -31,12 +32,9 @@ fn on_panic(info: &PanicInfo<'_>) -> ! {
     arch_aarch64::panic(info)
 }
 
-/// Prints a line on the console.
+/// Prints a line on the console, and keeps it for the log that tools read.
 macro_rules! say {
-    ($($arg:tt)*) => {{
-        use core::fmt::Write as _;
-        let _ = writeln!(arch_aarch64::console::Emergency, $($arg)*);
-    }};
+    ($($arg:tt)*) => { $crate::bare::early_log::line(format_args!($($arg)*)) };
 }
 use say;
 
@@ -48,7 +46,7 @@ extern "C" fn main(fdt: u64, image: u64, level: u64) -> ! {
     match boot::boot(entry) {
         Ok(_) => traps::run(),
         Err(why) => {
-            say!("Xenoxide: cannot start: {why}");
+            say!("Xenoxide cannot start: {why}");
             arch_aarch64::power::off()
         }
     }

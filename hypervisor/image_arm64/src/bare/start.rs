@@ -19,7 +19,7 @@ use hv_core::{Hypervisor, Parts};
 use sched::SchedKind;
 
 use super::boot::{BootError, push};
-use super::{HEAP, PAGES, say, traps};
+use super::{HEAP, PAGES, early_log, say};
 
 /// Set aside for the heap before the core has memory: the free-frame bitmaps, the log, lists.
 const BOOT_HEAP: u64 = 2 << 20;
@@ -36,7 +36,7 @@ pub struct Found<'a> {
     pub uart: Option<&'a Uart<'a>>,
 }
 
-/// Makes the hypervisor and dom0. The pCPUs run guests after [`traps::start`].
+/// Makes the hypervisor and dom0.
 pub fn start(
     setup: &mut Setup<'_>,
     machine: &'static Machine,
@@ -79,6 +79,7 @@ pub fn start(
     .map_err(|_| BootError::NoMemory)?;
     let hv: &'static Hypervisor = Box::leak(Box::new(hypervisor));
     PAGES.switch(hv);
+    early_log::with(|text| hv.console.import(text));
     let rest = PAGES.rest();
     // SAFETY: what the boot heap did not use; nobody has a reference into it.
     unsafe { machine.set_private(Maddr(rest.start).frame(), pages(rest), false) };
@@ -89,7 +90,7 @@ pub fn start(
     let dom0 = match dom0::build(hv, &input) {
         Ok(dom0) => dom0,
         Err(why) => {
-            say!("Xenoxide: cannot build dom0: {why}");
+            say!("Xenoxide cannot build dom0: {why}");
             arch_aarch64::power::off()
         }
     };
@@ -99,12 +100,16 @@ pub fn start(
         machine.irq_enable(irq);
         console::enable_input_interrupt();
     }
-    hv_core::info!(hv, "{} KiB of memory are free", hv.frames.free_frames() * (PAGE_SIZE as u64 >> 10));
     if hv.unpause_domain(&dom0).is_err() {
         return Err(BootError::NoMemory);
     }
-    traps::start(hv);
     Ok(hv)
+}
+
+/// Gives memory to the core that the boot does not need any more, and says what is free.
+pub fn release(hv: &Hypervisor, span: Span) {
+    hv.frames.release_range(Maddr(span.start).frame(), (span.end - span.start) / PAGE_SIZE as u64);
+    hv_core::info!(hv, "{} KiB of memory are free", hv.frames.free_frames() * (PAGE_SIZE as u64 >> 10));
 }
 
 fn host_gic(host: &HostInfo<'_>) -> HostGic {

@@ -44,7 +44,7 @@ fn more_entries_than_fit_are_refused_even_when_empty() {
 fn full_map_of_each_protocol_is_read() {
     for magic in MAGICS {
         let mut data = Data::example();
-        data.map = (0..MAX_REGIONS as u64).map(|at| (at << 20, at + 1 << 20, 1)).collect();
+        data.map = (0..MAX_REGIONS as u64).map(|at| (at << 20, (at + 1) << 20, 1)).collect();
         let info = BootInfo::read(magic, AT, &Memory::new(data.bytes(magic))).unwrap();
         assert_eq!(info.memory.usable(), Ok(Usable { bytes: 256 << 20, regions: MAX_REGIONS }));
         data.map.push((0, 1, 1));
