@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 
 /// An operation of the core on the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "variants and fields are named after the operations of `MachineOps` and `ArmOps`")]
+#[allow(
+    missing_docs,
+    reason = "variants and fields are named after the operations of `MachineOps` and `ArmOps`"
+)]
 pub enum Op {
     CleanFrames { mfn: Mfn, count: u64 },
     PublishTables,

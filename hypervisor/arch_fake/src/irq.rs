@@ -116,7 +116,8 @@ impl Machine {
     pub(crate) fn change_irq(&self, irq: u32, op: Op, f: impl FnOnce(&mut IrqLine) -> Option<Fault>) {
         self.event(op);
         let exists = irq < self.gic_lines;
-        let fault = if exists { self.with_line(current(self.id), irq, f) } else { Some(Fault::NoSuchIrq { irq }) };
+        let fault =
+            if exists { self.with_line(current(self.id), irq, f) } else { Some(Fault::NoSuchIrq { irq }) };
         if let Some(fault) = fault {
             self.faults.record(fault);
         }
@@ -131,7 +132,8 @@ fn deliverable(irqs: &Lines, cpu: PcpuId, high: u32) -> Option<Key> {
         let line = irqs.get(key).copied().unwrap_or_else(|| IrqLine::reset(*key));
         line.is_deliverable(cpu, high >> key.1 & 1 != 0)
     });
-    let shared = || irqs.range((SHARED, 0)..).find(|(_, line)| line.is_deliverable(cpu, false)).map(|(key, _)| *key);
+    let shared =
+        || irqs.range((SHARED, 0)..).find(|(_, line)| line.is_deliverable(cpu, false)).map(|(key, _)| *key);
     private.or_else(shared)
 }
 

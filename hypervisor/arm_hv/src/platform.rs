@@ -10,7 +10,7 @@ use arm_vm::sysreg::{ID_REGS, IdRegs};
 use arm_vm::vgic::{self, HwPpi, MAX_SPIS, RedistRegion, Version, Vgic};
 use core::any::Any;
 use core::sync::atomic::{AtomicU16, Ordering};
-use hal::{Domid, Gaddr, MachineOps as _, Maddr};
+use hal::{Domid, Gaddr, Maddr};
 use hv_core::domain::{DomainConfig, Platform};
 use hv_core::memory::Kind;
 use hv_core::{Domain, GuestKind, Hypervisor};

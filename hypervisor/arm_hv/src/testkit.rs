@@ -138,8 +138,7 @@ impl World {
 
     fn make(config: Config, free: &[(Mfn, u64)]) -> Self {
         let (base, count) = config.ram[0];
-        let machine: &'static Machine =
-            Box::leak(Box::new(Machine::new(config)));
+        let machine: &'static Machine = Box::leak(Box::new(Machine::new(config)));
         let records = (0..count).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().leak();
         let host =
             if machine.gic_version() == 2 { HostGic::V2 { gicv: GICV, size: 0x2000 } } else { HostGic::V3 };
@@ -166,7 +165,9 @@ impl World {
     pub fn domain(&mut self, id: u16, vcpus: usize) -> Arc<Domain> {
         let domain = self.domain_down(id, vcpus);
         let (guest, first) = (ArmGuest::of(&domain).unwrap(), domain.vcpu(0).unwrap());
-        guest.start_vcpu(self.hv, &domain, 0, |offset| enter_at(0, ENTRY, 0, offset, &mut first.context.lock()));
+        guest.start_vcpu(self.hv, &domain, 0, |offset| {
+            enter_at(0, ENTRY, 0, offset, &mut first.context.lock())
+        });
         self.hv.bring_up(first);
         self.hv.unpause_domain(&domain).unwrap();
         self.settle();

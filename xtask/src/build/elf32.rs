@@ -71,7 +71,8 @@ fn physical_entry(segments: &[ProgramHeader], entry: u64) -> Result<u32> {
         // The entry may be given as the virtual or, by hand, as the physical address.
         for start in [segment.p_vaddr, segment.p_paddr] {
             if (start..start + segment.p_memsz).contains(&entry) {
-                return u32::try_from(segment.p_paddr + (entry - start)).context("the entry lies above 4 GiB");
+                return u32::try_from(segment.p_paddr + (entry - start))
+                    .context("the entry lies above 4 GiB");
             }
         }
     }

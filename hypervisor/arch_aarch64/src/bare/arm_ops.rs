@@ -3,9 +3,10 @@
 use arm_regs::{ArmOps, PrivateIrqs};
 use hal::Gaddr;
 
-use super::console;
-use super::machine::Machine;
+use super::machine::{Machine, page_of, with_par};
 use super::sysreg as reg;
+use super::{console, cpu, switch};
+use crate::cpu_bugs::Bugs;
 
 /// Reads the identification register with this CRm and op2; all of them are op0 3, op1 0, CRn 0.
 /// Those without a meaning read as zero (Arm ARM, "AArch64 System register encoding space").
@@ -30,20 +31,31 @@ macro_rules! id_register {
 impl ArmOps for Machine {
     #[inline(always)]
     fn esr(&self) -> u64 {
-        self.esr()
+        reg::ESR_EL2.read()
     }
 
     #[inline(always)]
     fn fault_address(&self) -> u64 {
-        self.fault_address()
+        reg::FAR_EL2.read()
     }
 
     fn fault_guest_address(&self, esr: u64) -> Option<Gaddr> {
-        self.fault_guest_address(esr)
+        const S1PTW: u64 = 1 << 7;
+        const TRANSLATION_FAULT: u64 = 0x4;
+        let va = self.fault_address();
+        // HPFAR_EL2 is valid for translation faults and for faults of a stage-1 walk.
+        let translation = esr & 0x3c == TRANSLATION_FAULT;
+        if esr & S1PTW != 0 || translation && !cpu::bugs().has(Bugs::FALSE_STAGE2_FAULT) {
+            // Bits 43:4 have bits 51:12 of the address.
+            let page = (reg::HPFAR_EL2.read() & 0xfff_ffff_fff0) << 8;
+            return Some(Gaddr(page | va & 0xfff));
+        }
+        let par = with_par(|| reg::AT_S1E1R.run(va));
+        page_of(par, va).map(Gaddr)
     }
 
     fn guest_aborted(&self) -> bool {
-        self.guest_aborted()
+        switch::guest_serror_pending() != 0
     }
 
     fn id_register(&self, encoding: [u8; 5]) -> u64 {
@@ -53,7 +65,7 @@ impl ArmOps for Machine {
 
     #[inline]
     fn ticks(&self) -> u64 {
-        self.ticks()
+        self.count()
     }
 
     fn ticks_to_ns(&self, ticks: u64) -> u64 {

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arm_regs::{Context, PrivateIrqs};
-use hal::{Gaddr, Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
+use hal::{Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
 use spin::Once;
 
 use super::cpu::{self, Features};
@@ -178,7 +178,7 @@ impl Machine {
 
     /// The system counter (CNTPCT_EL0).
     #[inline]
-    pub fn ticks(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         reg::isb();
         let count = reg::CNTPCT_EL0.read();
         if cpu::bugs().has(Bugs::COUNTER_READ) {
@@ -188,48 +188,6 @@ impl Machine {
             return if (count ^ again) >> 32 & 1 != 0 { count } else { again };
         }
         count
-    }
-
-    // The guest that trapped on this pCPU.
-
-    /// ESR_EL2: why the guest trapped.
-    #[inline(always)]
-    pub fn esr(&self) -> u64 {
-        reg::ESR_EL2.read()
-    }
-
-    /// FAR_EL2: the virtual address of an abort.
-    #[inline(always)]
-    pub fn fault_address(&self) -> u64 {
-        reg::FAR_EL2.read()
-    }
-
-    /// The guest physical address of an abort with this ESR. `None`: the guest's own tables no
-    /// longer have the address, so the instruction should run again.
-    pub fn fault_guest_address(&self, esr: u64) -> Option<Gaddr> {
-        const S1PTW: u64 = 1 << 7;
-        const TRANSLATION_FAULT: u64 = 0x4;
-        let va = self.fault_address();
-        // HPFAR_EL2 is valid for translation faults and for faults of a stage-1 walk.
-        let translation = esr & 0x3c == TRANSLATION_FAULT;
-        if esr & S1PTW != 0 || translation && !cpu::bugs().has(Bugs::FALSE_STAGE2_FAULT) {
-            // Bits 43:4 have bits 51:12 of the address.
-            let page = (reg::HPFAR_EL2.read() & 0xfff_ffff_fff0) << 8;
-            return Some(Gaddr(page | va & 0xfff));
-        }
-        let par = with_par(|| reg::AT_S1E1R.run(va));
-        page_of(par, va).map(Gaddr)
-    }
-
-    /// Whether the guest caused an asynchronous abort that has not been delivered. To be asked
-    /// before another vCPU is loaded, so that it is not blamed on that one.
-    pub fn guest_aborted(&self) -> bool {
-        switch::guest_serror_pending() != 0
-    }
-
-    /// CNTV_CTL_EL0 and CNTV_CVAL_EL0 of the guest loaded on this pCPU.
-    pub fn virtual_timer(&self) -> (u64, u64) {
-        (reg::CNTV_CTL_EL0.read(), reg::CNTV_CVAL_EL0.read())
     }
 }
 
@@ -246,7 +204,7 @@ pub(super) fn last_ran_words(features: &Features, cpus: usize) -> usize {
 
 /// The physical address that PAR_EL1 has for `va`; `None` after a failed translation.
 #[inline(always)]
-fn page_of(par: u64, va: u64) -> Option<u64> {
+pub(super) fn page_of(par: u64, va: u64) -> Option<u64> {
     const FAILED: u64 = 1;
     const PAGE: u64 = 0x0000_ffff_ffff_f000;
     (par & FAILED == 0).then_some(par & PAGE | va & 0xfff)
@@ -254,7 +212,7 @@ fn page_of(par: u64, va: u64) -> Option<u64> {
 
 /// Runs an address translation and returns its result; PAR_EL1, which is the guest's, is kept.
 #[inline(always)]
-fn with_par(translate: impl FnOnce()) -> u64 {
+pub(super) fn with_par(translate: impl FnOnce()) -> u64 {
     let fenced = cpu::bugs().has(Bugs::PAR_READ);
     if fenced {
         reg::dmb(reg::SY);
@@ -330,7 +288,7 @@ impl MachineOps for Machine {
 
     #[inline]
     fn now_ns(&self) -> u64 {
-        self.clock.ns(self.ticks())
+        self.clock.ns(self.count())
     }
 
     fn set_timer(&self, deadline_ns: Option<u64>) {

@@ -6,8 +6,8 @@ use alloc::sync::Arc;
 use arch_fake::{MachineEnd, Trap};
 use arm_vm::exit::ESR_HYPERCALL;
 use hal::PcpuId;
-use hv_core::{Current, Domain};
 use hv_core::domain::ShutdownReason;
+use hv_core::{Current, Domain};
 use xen_abi::grant_table::GNTTABOP_unmap_grant_ref;
 use xen_abi::xen::{__HYPERVISOR_grant_table_op, __HYPERVISOR_xen_version, DOMID_SELF};
 

@@ -89,11 +89,7 @@ impl Boot {
         let options = cmdline::parse(host.command_lines.hypervisor, &mut |w| panic!("{w}"));
         let uart = uart::find(&tree, None).ok();
         let input = Dom0Input { tree: &tree, host: &host, options: &options, uart: uart.as_ref() };
-        let built = dom0::build(world.hv, &input).map_err(|e| e.to_string());
-        if built.is_err() {
-            assert!(world.hv.domains.get(Domid::DOM0).is_none());
-        }
-        let domain = built?;
+        let domain = dom0::build(world.hv, &input).map_err(|e| e.to_string())?;
         let before = world.hv.frames.free_frames();
         dom0::release_modules(world.hv, &host);
         let modules = (self.kernel.len() / PAGE_SIZE + self.ramdisk.len() / PAGE_SIZE) as u64;

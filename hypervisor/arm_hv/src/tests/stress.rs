@@ -15,6 +15,7 @@ use core::time::Duration;
 use hal::{MachineOps as _, PcpuId};
 use hv_core::{Domain, Hypervisor, Local};
 use machine::Regs;
+use std::time::Instant;
 
 /// The interrupt that goes round.
 const TOKEN: u32 = 1;
@@ -33,7 +34,10 @@ struct Run {
     rings: Vec<Ring>,
     /// Hops after which a ring has done enough.
     goal: u64,
-    done: Arc<AtomicBool>,
+    /// All rings have, or a pCPU has failed.
+    done: AtomicBool,
+    /// The pCPUs are to end; set once nothing waits for them any more.
+    stop: Arc<AtomicBool>,
 }
 
 impl Run {
@@ -45,7 +49,7 @@ impl Run {
         let mut steps = u64::from(cpu.0);
         let ended = catch_end(|| {
             trap::leave(hv, &mut local, &mut regs);
-            while !self.done.load(Ordering::SeqCst) {
+            while !self.stop.load(Ordering::SeqCst) {
                 steps += 1;
                 self.step(cpu, &mut local, &mut regs, steps);
             }
@@ -62,13 +66,14 @@ impl Run {
         }
         let current = local.current.as_ref().expect("the pCPU entered a guest");
         let (id, vcpus) = (current.vcpu.id, current.domain.max_vcpus);
-        let ring = self.rings.iter().find(|ring| ring.domain.id == current.domain.id).unwrap();
+        let ring = self.rings.iter().find(|ring| ring.domain.id == current.domain.id);
         match machine.guest_ack(cpu) {
             Some(VIRTUAL_TIMER) => {
                 machine.with_loaded(cpu, |regs| regs.sys.cntv_ctl_el0 = 0);
                 machine.guest_eoi(cpu, VIRTUAL_TIMER);
             }
             Some(TOKEN) => {
+                let ring = ring.expect("only rings have the interrupt");
                 machine.guest_eoi(cpu, TOKEN);
                 ring.hops.fetch_add(1, Ordering::SeqCst);
                 if self.rings.iter().all(|ring| ring.hops.load(Ordering::SeqCst) >= self.goal) {
@@ -99,27 +104,23 @@ impl Run {
     /// Runs the pCPUs from `first` on until all is done; `beside` runs meanwhile, again and again.
     fn run(&self, first: u32, mut beside: impl FnMut()) {
         let machine = self.hv.machine;
-        let done = self.done.clone();
+        let stop = self.stop.clone();
         machine.set_hook(move |machine, event| {
-            if event.op == Op::Idle && done.load(Ordering::SeqCst) {
+            if event.op == Op::Idle && stop.load(Ordering::SeqCst) {
                 machine.power_off();
             }
         });
         std::thread::scope(|scope| {
-            let cpus = (first..machine.nr_cpus()).map(PcpuId);
-            let threads: Vec<_> = cpus.map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
+            let pcpus = || (first..machine.nr_cpus()).map(PcpuId);
+            let threads: Vec<_> = pcpus().map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
             while !self.done.load(Ordering::SeqCst) && !threads.iter().any(|t| t.is_finished()) {
                 beside();
                 machine.advance(3_000);
                 std::thread::sleep(Duration::from_micros(20));
             }
-            self.done.store(true, Ordering::SeqCst);
-            for cpu in (first..machine.nr_cpus()).map(PcpuId) {
-                machine.poke(cpu);
-            }
-            for thread in threads {
-                thread.join().unwrap();
-            }
+            self.stop.store(true, Ordering::SeqCst);
+            pcpus().for_each(|cpu| machine.poke(cpu));
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         machine.clear_hook();
     }
@@ -135,7 +136,9 @@ fn rings(world: &World, domains: u16, vcpus: usize) -> Vec<Ring> {
             let guest = ArmGuest::of(&domain).unwrap();
             for vcpu in domain.vcpus() {
                 let mut context = vcpu.context.lock();
-                guest.start_vcpu(hv, &domain, vcpu.id, |offset| enter_at(vcpu.id, ENTRY, 0, offset, &mut context));
+                guest.start_vcpu(hv, &domain, vcpu.id, |offset| {
+                    enter_at(vcpu.id, ENTRY, 0, offset, &mut context)
+                });
                 context.gic.vmcr = 0xf0 << 24 | 3;
                 drop(context);
                 open(world, guest, vcpu.id);
@@ -175,7 +178,7 @@ fn config(cpus: u32) -> Config {
 fn interrupts_go_round_among_more_vcpus_than_pcpus() {
     let world = World::unsettled(config(3));
     let rings = rings(&world, 3, 3);
-    let run = Run { hv: world.hv, rings, goal: 300, done: Arc::default() };
+    let run = Run { hv: world.hv, rings, goal: 300, done: AtomicBool::new(false), stop: Arc::default() };
     run.run(0, || {});
     for ring in &run.rings {
         assert!(ring.hops.load(Ordering::SeqCst) >= run.goal);
@@ -194,7 +197,7 @@ fn domains_come_and_go_while_others_run() {
     }
     let hv = world.hv;
     let free = hv.frames.free_frames();
-    let run = Run { hv, rings, goal: 300, done: Arc::default() };
+    let run = Run { hv, rings, goal: 300, done: AtomicBool::new(false), stop: Arc::default() };
     let mut made = 0;
     run.run(1, || {
         // This thread plays pCPU 0, which has no vCPU.
@@ -203,12 +206,22 @@ fn domains_come_and_go_while_others_run() {
         for vcpu in domain.vcpus() {
             world.pin_to(vcpu, 0b110);
             let mut context = vcpu.context.lock();
-            guest.start_vcpu(hv, &domain, vcpu.id, |offset| enter_at(vcpu.id, ENTRY, 0, offset, &mut context));
+            guest
+                .start_vcpu(hv, &domain, vcpu.id, |offset| enter_at(vcpu.id, ENTRY, 0, offset, &mut context));
             drop(context);
             hv.bring_up(vcpu);
         }
         hv.unpause_domain(&domain).unwrap();
         std::thread::sleep(Duration::from_micros(200));
+        for vcpu in domain.vcpus() {
+            hv.pause_vcpu(vcpu);
+        }
+        let running = || domain.vcpus().any(|vcpu| vcpu.pcpu().is_some());
+        let patience = Instant::now() + Duration::from_secs(10);
+        while running() {
+            assert!(Instant::now() < patience, "its pCPU does not let go of a vCPU");
+            std::thread::yield_now();
+        }
         while !hv.destroy_domain(&domain).unwrap() {}
         made += 1;
     });
