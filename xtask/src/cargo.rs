@@ -8,7 +8,7 @@ use crate::cli::Arch;
 use crate::workspace::Workspace;
 
 /// Crates that only build for bare metal.
-pub const BARE_METAL_ONLY: [&str; 2] = ["image_arm64", "image_amd64"];
+pub const BARE_METAL_ONLY: [&str; 3] = ["image_arm64", "image_amd64", "bench_guest"];
 
 /// The bare-metal target of a CPU.
 pub fn bare_metal_target(arch: Arch) -> &'static str {

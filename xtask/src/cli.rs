@@ -32,9 +32,9 @@ pub enum Verb {
     /// Measure speed in executed instructions
     Bench(BenchOptions),
     /// Run system tests again and again for hours
-    Soak(BenchOptions),
+    Soak(UnbuiltOptions),
     /// Feed random input to whatever reads untrusted bytes
-    Fuzz(BenchOptions),
+    Fuzz(UnbuiltOptions),
     /// Build hypervisor, Dom0 image and demo DomU into dist/
     Build(BuildOptions),
     /// Check format, lints, both CPUs' builds, import rules and the unsafe budget
@@ -135,9 +135,23 @@ pub struct TestOptions {
     pub list: bool,
 }
 
-/// Options of verbs that are not built yet but already take a CPU.
+/// Options of `./x bench`.
 #[derive(Args, Clone, Debug)]
 pub struct BenchOptions {
+    /// CPU architecture
+    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
+    pub arch: Arch,
+    /// Only this hypervisor
+    #[arg(long, value_enum)]
+    pub only: Option<Hypervisor>,
+    /// Also show in which functions of ours this row's instructions are
+    #[arg(long, value_name = "ROW")]
+    pub profile: Option<String>,
+}
+
+/// Options of verbs that are not built yet but already take a CPU.
+#[derive(Args, Clone, Debug)]
+pub struct UnbuiltOptions {
     /// CPU architecture
     #[arg(long, value_enum, default_value_t = Arch::Arm64)]
     pub arch: Arch,

@@ -2,8 +2,9 @@
 //!
 //! One module per purpose: [`debian`] fetches packages, [`image`] packs Dom0 and DomU images, [`build`]
 //! makes everything under `dist/`, [`machine`] boots it in QEMU and talks to Dom0, [`scenarios`] are the
-//! system tests, [`check`] holds the rules about the source itself.
+//! system tests, [`bench`] counts instructions, [`check`] holds the rules about the source itself.
 
+mod bench;
 mod build;
 mod cargo;
 mod check;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Verb::Check => check::check(&workspace),
         Verb::Shell(options) => shell::shell(&workspace, &options),
         Verb::Clean(options) => clean::clean(&workspace, &options),
-        Verb::Bench(_) => Err(unbuilt::verb("bench")),
+        Verb::Bench(options) => bench::bench(&workspace, &options),
         Verb::Soak(_) => Err(unbuilt::verb("soak")),
         Verb::Fuzz(_) => Err(unbuilt::verb("fuzz")),
     });

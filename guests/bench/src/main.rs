@@ -17,10 +17,10 @@ use linux::{File, Result};
 use measure::Report;
 
 const MODULES: [&CStr; 4] = [
-    c"/modules/xen-privcmd.ko",
-    c"/modules/xen-evtchn.ko",
-    c"/modules/xen-gntalloc.ko",
-    c"/modules/xen-gntdev.ko",
+    c"/modules/xen_privcmd.ko",
+    c"/modules/xen_evtchn.ko",
+    c"/modules/xen_gntalloc.ko",
+    c"/modules/xen_gntdev.ko",
 ];
 
 /// The whole program, entered from its first instruction.

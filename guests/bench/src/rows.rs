@@ -61,14 +61,9 @@ fn base(report: Report, privcmd: Privcmd) {
         Ok(())
     });
     let version = u64::from(XENVER_version);
-    hypercall("null").measure::<2>(report, || {
-        privcmd.call(__HYPERVISOR_xen_version, version, 0).map(drop)
-    });
-    let entry = MulticallEntry {
-        op: u64::from(__HYPERVISOR_xen_version),
-        result: 0,
-        args: [version, 0, 0, 0, 0, 0],
-    };
+    hypercall("null").measure::<2>(report, || privcmd.call(__HYPERVISOR_xen_version, version, 0).map(drop));
+    let entry =
+        MulticallEntry { op: u64::from(__HYPERVISOR_xen_version), result: 0, args: [version, 0, 0, 0, 0, 0] };
     let mut entries = [entry; ENTRIES as usize];
     let at = entries.as_mut_ptr().expose_provenance() as u64;
     let row = Row { name: "multicall", calls: 16, parts: ENTRIES, baselines: 0 };
@@ -97,8 +92,7 @@ fn ports(report: Report, privcmd: Privcmd) -> Result<()> {
     event(EVTCHNOP_send, &mut send)?;
     hypercall("send").measure::<5>(report, || event(EVTCHNOP_send, &mut send));
 
-    let mut status =
-        EvtchnStatus { dom: DOMID_SELF, _gap0: 0, port: target, status: 0, vcpu: 0, u: [0; 2] };
+    let mut status = EvtchnStatus { dom: DOMID_SELF, _gap0: 0, port: target, status: 0, vcpu: 0, u: [0; 2] };
     hypercall("status").measure::<6>(report, || {
         privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_status, &mut status).map(drop)
     });
@@ -110,9 +104,8 @@ fn ports(report: Report, privcmd: Privcmd) -> Result<()> {
         _gap0: 0,
         timeout: 0,
     };
-    hypercall("poll").measure::<7>(report, || {
-        privcmd.call_with(__HYPERVISOR_sched_op, SCHEDOP_poll, &mut poll).map(drop)
-    });
+    hypercall("poll")
+        .measure::<7>(report, || privcmd.call_with(__HYPERVISOR_sched_op, SCHEDOP_poll, &mut poll).map(drop));
 
     Row { baselines: 2, ..hypercall("alloc+close") }.measure::<8>(report, || {
         let mut close = EvtchnClose { port: alloc(privcmd)? };

@@ -48,6 +48,9 @@ pub struct ArmGuest {
     counter_offset: u64,
     vcpus: Box<[Mutex<VcpuState>]>,
     cleaning: Mutex<CleanPass>,
+    /// Held while changes are carried over to the physical interrupt controller: the last one to
+    /// look at the model is the last to write.
+    hardware: Mutex<()>,
 }
 
 /// What a vCPU has beyond what all have.
@@ -101,6 +104,7 @@ impl ArmGuest {
             counter_offset: hv.machine.ticks(),
             vcpus: vcpus.into_boxed_slice(),
             cleaning: Mutex::default(),
+            hardware: Mutex::new(()),
         })
     }
 
@@ -205,6 +209,7 @@ impl ArmGuest {
 
     /// Carries changes over to the physical interrupt controller.
     pub fn apply_hw(&self, hv: &Hypervisor, domain: &Domain, batch: HwBatch) {
+        let _hardware = self.hardware.lock();
         for action in self.vgic.hw_actions(batch) {
             apply_one(hv, domain, action);
         }

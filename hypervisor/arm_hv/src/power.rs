@@ -33,7 +33,7 @@ pub fn call(hv: &Hypervisor, current: &Current, regs: &mut Regs) {
             hv.shut_down(domain, ShutdownReason::REBOOT);
         }
         Action::AffinityInfo { members } => {
-            let online = members.into_iter().any(|id| domain.vcpu(id).is_some_and(|v| is_on(v)));
+            let online = members.into_iter().any(|id| domain.vcpu(id).is_some_and(|v| is_on(hv, v)));
             set(regs, smccc::complete_affinity_info(online));
         }
         // Never offered, see the policy.
@@ -48,8 +48,8 @@ fn set(regs: &mut Regs, reply: Reply) {
 }
 
 /// Whether a vCPU is on; one on its way down is, as long as a pCPU has its registers.
-fn is_on(vcpu: &Vcpu) -> bool {
-    vcpu.is_up() || vcpu.pcpu().is_some()
+fn is_on(hv: &Hypervisor, vcpu: &Vcpu) -> bool {
+    vcpu.is_up() || hv.is_held(vcpu)
 }
 
 /// CPU_ON: starts a vCPU that is down.
@@ -58,7 +58,7 @@ fn start(hv: &Hypervisor, domain: &Domain, id: usize, entry: u64, x0: u64) -> Re
     let Some(guest) = ArmGuest::of(domain) else { return Err(CpuOnError::Denied) };
     // Two vCPUs may try at once: the context's lock decides.
     let mut context = vcpu.context.lock();
-    if is_on(vcpu) {
+    if is_on(hv, vcpu) {
         return Err(CpuOnError::AlreadyOn);
     }
     guest.start_vcpu(hv, domain, id, |offset| enter_at(id, entry, x0, offset, &mut context));

@@ -22,6 +22,7 @@ pub fn synchronous(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
 }
 
 /// An interrupt came while the guest ran.
+#[inline(never)]
 pub fn interrupted(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
     interrupt::serve(hv, local);
     leave(hv, local, regs);
@@ -40,26 +41,37 @@ pub fn asynchronous_abort(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
 /// call on a pCPU is with an idle `local`.
 #[inline]
 pub fn leave(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
-    let Some(pcpu) = hv.pcpu(local.id) else { return };
-    loop {
-        if pcpu.has_work() {
-            hv.do_work(local, regs);
-        }
-        match &local.current {
-            Some(current) => {
-                current.domain.guest.before_entry(hv, &current.domain, &current.vcpu);
-                if !pcpu.has_work() {
-                    return;
-                }
-            }
-            None => {
-                hv.machine.idle();
-                interrupt::serve(hv, local);
-            }
+    if !is_ready(hv, local) {
+        work(hv, local, regs);
+    }
+}
+
+/// Whether a guest can be entered at once.
+#[inline]
+fn is_ready(hv: &Hypervisor, local: &Local) -> bool {
+    let (Some(pcpu), Some(current)) = (hv.pcpu(local.id), &local.current) else { return false };
+    if pcpu.has_work() {
+        return false;
+    }
+    current.domain.guest.before_entry(hv, &current.domain, &current.vcpu);
+    // What was brought to the guest's interrupts may have made work.
+    !pcpu.has_work()
+}
+
+/// Kept out of the trap path, which would have to save registers for it.
+#[inline(never)]
+fn work(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
+    while !is_ready(hv, local) {
+        hv.do_work(local, regs);
+        if local.current.is_none() {
+            hv.machine.idle();
+            interrupt::serve(hv, local);
         }
     }
 }
 
+/// Everything but the common hypercall.
+#[inline(never)]
 fn serve(hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
     match exit::decode(esr, hv.machine.fault_address(), 0) {
         Exit::Hvc { imm } => call(hv, current, regs, CallKind::of_hvc(imm)),

@@ -86,7 +86,7 @@ impl Hypervisor {
     fn report_domain(&self, domain: &Domain, out: &mut dyn Write) -> core::fmt::Result {
         writeln!(
             out,
-            "(XEN) d{}: {} of {} pages, {} vCPUs{}{}",
+            "(XEN) domain {}: {} of {} pages, {} vCPUs{}{}",
             domain.id,
             domain.tot_pages(),
             domain.max_pages(),

@@ -143,6 +143,11 @@ impl Pools {
         cpu_id(pcpu).is_some_and(|cpu| self.pool.lock().yield_now(cpu))
     }
 
+    /// Whether a pCPU has chosen the vCPU, and has not put it away since.
+    pub(crate) fn is_held(&self, vcpu: &Vcpu) -> bool {
+        vcpu.sched.unit().is_some_and(|unit| self.pool.lock().on_cpu(unit).is_some())
+    }
+
     /// A vCPU's place, affinities and run time.
     pub fn info(&self, hv: &Hypervisor, vcpu: &Vcpu) -> Option<UnitInfo> {
         let now = hv.machine.now_ns();
@@ -196,7 +201,8 @@ impl Hypervisor {
         if decision.switch {
             if local.current.is_some() {
                 self.switch_out(local, regs, now);
-                kick_all(self, self.pools.pool.lock().switched_out(cpu, now));
+                let kick = self.pools.pool.lock().switched_out(cpu, now);
+                kick_all(self, kick);
             }
             if let Some((_, key)) = decision.next {
                 self.switch_in(local, regs, key, now);
@@ -215,8 +221,8 @@ impl Hypervisor {
             self.machine.save(&mut context);
             domain.guest.switched_out(self, &vcpu, &mut context);
         }
-        vcpu.runstate.change(self, resting_state(&vcpu), now);
         vcpu.set_pcpu(None);
+        vcpu.runstate.change(self, resting_state(&vcpu), now);
     }
 
     /// Loads a vCPU.

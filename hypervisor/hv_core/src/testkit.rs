@@ -258,6 +258,15 @@ impl World {
         Ok(self.take(domain, ARGS))
     }
 
+    /// Does the pCPU's work of finishing dead domains; false when nothing asked for it.
+    pub fn reap(&self) -> bool {
+        let asked = self.hv.cpus[0].take_work().contains(crate::Work::REAP);
+        if asked {
+            self.hv.reap();
+        }
+        asked
+    }
+
     /// Destroys a domain as the tools do.
     pub fn destroy(&self, domain: &Arc<Domain>) {
         self.hv.machine.set_stage2(self.get(0).root);

@@ -7,9 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::api::{
-    self, ADD_U64, ExecutionCallback, Instruction, NO_REGISTERS, PluginId, TranslatedBlock,
-};
+use crate::api::{self, ADD_U64, ExecutionCallback, Instruction, NO_REGISTERS, PluginId, TranslatedBlock};
 use crate::classify::{COUNTERS, Counter, kind, marker, owner};
 
 /// The counters, in [`Counter`]'s order. Translated code adds to them.
@@ -59,8 +57,7 @@ pub fn install(id: PluginId, arguments: &[String]) -> Result<(), String> {
     }
     let path = path.ok_or("no out=PATH given")?;
     let file = File::create(path).map_err(|error| format!("cannot create {path}: {error}"))?;
-    let output =
-        Output { file, kernel_seen: false, user_seen: false, profiled, profile: Profile::default() };
+    let output = Output { file, kernel_seen: false, user_seen: false, profiled, profile: Profile::default() };
     if OUTPUT.set(Mutex::new(output)).is_err() {
         return Err("loaded twice".to_owned());
     }

@@ -1,5 +1,6 @@
 //! Boot images: a file tree described in memory, packed as a compressed cpio archive.
 
+mod bench;
 mod cpio;
 mod dom0;
 mod domu;
@@ -8,4 +9,5 @@ mod libraries;
 mod pack;
 mod tree;
 
+pub use bench::build as bench;
 pub use dom0::build as dom0;

@@ -6,13 +6,14 @@
 pub mod config;
 pub mod console;
 pub mod dom0;
-mod qemu;
+pub mod qemu;
 pub mod terminal;
 mod xen_lines;
 
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::workspace::Workspace;
@@ -37,9 +38,17 @@ impl Machine {
     /// # Errors
     /// When QEMU cannot be started.
     pub fn start(workspace: &Workspace, name: &str, config: &MachineConfig, echo: Echo) -> Result<Self> {
+        Self::start_command(workspace, name, qemu::command(config), echo)
+    }
+
+    /// As [`Machine::start`], by a QEMU command with its serial line on standard input and output.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started.
+    pub fn start_command(workspace: &Workspace, name: &str, command: Command, echo: Echo) -> Result<Self> {
         let logs = workspace.logs()?;
         let log = logs.join(format!("{name}.log"));
-        let (qemu, output, input) = Qemu::start(config, &logs.join(format!("{name}.qemu")))?;
+        let (qemu, output, input) = Qemu::start(command, &logs.join(format!("{name}.qemu")))?;
         let console = Console::new(output, input, &log, echo)?;
         Ok(Self { console, qemu, log })
     }

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::config::MachineConfig;
 use super::require_program;
+use crate::build::BootFiles;
 
 const QEMU: &str = "qemu-system-aarch64";
 
@@ -26,11 +27,11 @@ impl Qemu {
     ///
     /// # Errors
     /// When it is not installed or cannot be started.
-    pub fn start(config: &MachineConfig, complaints: &Path) -> Result<(Self, ChildStdout, ChildStdin)> {
+    pub fn start(mut command: Command, complaints: &Path) -> Result<(Self, ChildStdout, ChildStdin)> {
         require_program(QEMU)?;
         let errors =
             File::create(complaints).with_context(|| format!("cannot write {}", complaints.display()))?;
-        let mut child = command(config)
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -67,45 +68,59 @@ impl Drop for Qemu {
     }
 }
 
-fn command(config: &MachineConfig) -> Command {
+/// QEMU without a machine yet.
+pub fn program() -> Command {
     // setpriv makes the kernel end QEMU when this program dies, in whatever way.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", QEMU]);
+    command
+}
+
+/// QEMU with the machine of a configuration.
+pub fn command(config: &MachineConfig) -> Command {
+    let mut command = program();
     command.args(["-M", &format!("virt,virtualization=on,gic-version={}", config.gic)]);
     command.args(["-cpu", "cortex-a57", "-smp", &config.cpus.to_string(), "-m", &config.memory.to_string()]);
-    command.args([
-        "-accel",
-        "tcg,thread=multi",
-        "-nodefaults",
-        "-no-reboot",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-    ]);
+    command.args(["-accel", "tcg,thread=multi"]);
+    add_console_and_boot(
+        &mut command,
+        &config.files,
+        &config.hypervisor_arguments(),
+        &config.kernel_arguments(),
+    );
+    command
+}
+
+/// Adds a serial line on standard input and output, no other device, and what is booted with which command lines.
+pub fn add_console_and_boot(
+    command: &mut Command,
+    files: &BootFiles,
+    hypervisor_arguments: &str,
+    kernel_arguments: &str,
+) {
+    command.args(["-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none"]);
     command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-    command.arg("-kernel").arg(&config.files.hypervisor);
-    command.args(["-append", &config.hypervisor_arguments()]);
+    command.arg("-kernel").arg(&files.hypervisor);
+    command.args(["-append", hypervisor_arguments]);
     command.args([
         "-device",
         &format!(
             "guest-loader,addr={KERNEL_ADDRESS:#x},kernel={},bootargs={}",
-            option_value(&config.files.kernel.to_string_lossy()),
-            option_value(&config.kernel_arguments())
+            option_value(&files.kernel.to_string_lossy()),
+            option_value(kernel_arguments)
         ),
     ]);
     command.args([
         "-device",
         &format!(
             "guest-loader,addr={INITRD_ADDRESS:#x},initrd={}",
-            option_value(&config.files.initrd.to_string_lossy())
+            option_value(&files.initrd.to_string_lossy())
         ),
     ]);
-    command
 }
 
 /// A value inside one of QEMU's comma-separated options, where a comma is written twice.
-fn option_value(text: &str) -> String {
+pub fn option_value(text: &str) -> String {
     text.replace(',', ",,")
 }
 

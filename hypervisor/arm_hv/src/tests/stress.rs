@@ -101,8 +101,9 @@ impl Run {
         }
     }
 
-    /// Runs the pCPUs from `first` on until all is done; `beside` runs meanwhile, again and again.
-    fn run(&self, first: u32, mut beside: impl FnMut()) {
+    /// Runs the pCPUs from `first` on until all is done; `beside` runs meanwhile, again and again, and
+    /// says when it has run often enough.
+    fn run(&self, first: u32, mut beside: impl FnMut() -> bool) {
         let machine = self.hv.machine;
         let stop = self.stop.clone();
         machine.set_hook(move |machine, event| {
@@ -113,8 +114,9 @@ impl Run {
         std::thread::scope(|scope| {
             let pcpus = || (first..machine.nr_cpus()).map(PcpuId);
             let threads: Vec<_> = pcpus().map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
-            while !self.done.load(Ordering::SeqCst) && !threads.iter().any(|t| t.is_finished()) {
-                beside();
+            let mut enough = false;
+            while !(enough && self.done.load(Ordering::SeqCst)) && !threads.iter().any(|t| t.is_finished()) {
+                enough = beside();
                 machine.advance(3_000);
                 std::thread::sleep(Duration::from_micros(20));
             }
@@ -179,7 +181,7 @@ fn interrupts_go_round_among_more_vcpus_than_pcpus() {
     let world = World::unsettled(config(3));
     let rings = rings(&world, 3, 3);
     let run = Run { hv: world.hv, rings, goal: 300, done: AtomicBool::new(false), stop: Arc::default() };
-    run.run(0, || {});
+    run.run(0, || true);
     for ring in &run.rings {
         assert!(ring.hops.load(Ordering::SeqCst) >= run.goal);
     }
@@ -224,8 +226,8 @@ fn domains_come_and_go_while_others_run() {
         }
         while !hv.destroy_domain(&domain).unwrap() {}
         made += 1;
+        made >= 20
     });
-    assert!(made > 3, "{made}");
     assert_eq!(hv.frames.free_frames(), free);
     world.machine().assert_no_faults();
 }

@@ -17,7 +17,9 @@ pub(super) enum Teardown {
     /// It is alive.
     #[default]
     Alive,
-    /// Stopped for good; its event channels are being closed.
+    /// Paused for good; its vCPUs are leaving their pCPUs.
+    Stopping,
+    /// Stopped; its event channels are being closed.
     Events,
     /// What it maps of others, and its own grant frames.
     Grants,
@@ -45,9 +47,10 @@ impl Hypervisor {
                 for vcpu in domain.vcpus() {
                     self.pause_vcpu(vcpu);
                 }
-                for vcpu in domain.vcpus() {
-                    self.wait_stopped(vcpu);
-                }
+                Teardown::Stopping
+            }
+            // Looked at, not waited for: a vCPU may need the lock that is held here before it leaves.
+            Teardown::Stopping if domain.vcpus().all(|vcpu| !self.is_held(vcpu)) => {
                 // From here on no translation of the domain can enter a TLB.
                 self.machine.flush_tag(domain.root);
                 Teardown::Events

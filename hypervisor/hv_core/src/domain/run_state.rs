@@ -59,9 +59,14 @@ impl Hypervisor {
     /// Waits until a vCPU that was paused has left its pCPU. Never for a vCPU of the caller's own
     /// domain: the other pCPU is in the guest, or in a handler that does not wait for this one.
     pub fn wait_stopped(&self, vcpu: &Vcpu) {
-        while vcpu.pcpu().is_some() {
+        while self.is_held(vcpu) {
             self.machine.relax();
         }
+    }
+
+    /// Whether a pCPU has the vCPU's registers, or is about to load them.
+    pub fn is_held(&self, vcpu: &Vcpu) -> bool {
+        self.pools.is_held(vcpu)
     }
 
     /// XEN_DOMCTL_pausedomain.

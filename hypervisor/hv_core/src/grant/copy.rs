@@ -32,8 +32,8 @@ fn open<'a>(
     write: bool,
 ) -> Result<Side<'a>, GrantError> {
     let hv = call.hv;
-    // Without a grant only the caller's own pages can be named.
-    if !is_grant && ptr.domid != DOMID_SELF && ptr.domid != call.domain.id.raw() {
+    // Without a grant only the caller's own pages can be named, and as its own.
+    if !is_grant && ptr.domid != DOMID_SELF {
         return Err(GrantError(GNTST_permission_denied));
     }
     if !is_grant {

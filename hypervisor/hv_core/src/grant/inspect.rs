@@ -26,7 +26,7 @@ pub(crate) struct InspectedMapping {
     pub(crate) owner: u16,
     pub(crate) gref: u32,
     pub(crate) read_only: bool,
-    pub(crate) gfn: Option<Gfn>,
+    pub(crate) gfn: Gfn,
     pub(crate) mfn: Mfn,
 }
 

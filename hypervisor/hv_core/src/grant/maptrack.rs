@@ -4,7 +4,7 @@ use super::GrantError;
 use crate::memory::HeldPage;
 use alloc::vec::Vec;
 use hal::{Domid, Gfn};
-use xen_abi::grant_table::{GNTST_bad_handle, GNTST_no_device_space};
+use xen_abi::grant_table::{GNTST_bad_handle, GNTST_general_error, GNTST_no_space};
 
 /// Mappings for each page of maptrack that the domain may have.
 const PER_PAGE: u32 = 256;
@@ -21,10 +21,8 @@ pub(super) struct Mapping {
     pub(super) gref: u32,
     /// Whether it may not be written.
     pub(super) read_only: bool,
-    /// Where it is mapped, if it is (GNTMAP_host_map).
-    pub(super) gfn: Option<Gfn>,
-    /// Whether it counts for devices as well (GNTMAP_device_map).
-    pub(super) device: bool,
+    /// Where it is mapped.
+    pub(super) gfn: Gfn,
     /// The reference to the page.
     pub(super) page: HeldPage,
 }
@@ -58,7 +56,7 @@ impl Maptrack {
     /// A handle for a mapping about to be made.
     pub(super) fn reserve(&mut self) -> Result<u32, GrantError> {
         if self.free == NO_HANDLE {
-            self.grow().ok_or(GrantError(GNTST_no_device_space))?;
+            self.grow().ok_or(GrantError(GNTST_no_space))?;
         }
         let handle = self.free;
         match self.slots.get_mut(handle as usize) {
@@ -70,7 +68,7 @@ impl Maptrack {
                 self.used += 1;
                 Ok(handle)
             }
-            _ => Err(GrantError(GNTST_no_device_space)),
+            _ => Err(GrantError(GNTST_no_space)),
         }
     }
 
@@ -104,30 +102,18 @@ impl Maptrack {
         }
     }
 
-    /// Ends one side of the mapping behind a handle: the host's if `host`, the devices' if
-    /// `device`. Returns the mapping when neither is left; else `None`.
-    pub(super) fn end(&mut self, handle: u32, host: Option<Gfn>, device: bool) -> Result<Ended, GrantError> {
+    /// Takes out the mapping behind a handle, which is free again. `at` is where the caller says that
+    /// it is mapped; nothing happens when it does not say.
+    pub(super) fn end(&mut self, handle: u32, at: Option<Gfn>) -> Result<Option<Mapping>, GrantError> {
         let slot = self.slots.get_mut(handle as usize).ok_or(GrantError(GNTST_bad_handle))?;
         let Slot::Used(mapping) = slot else { return Err(GrantError(GNTST_bad_handle)) };
-        let mut ended = Ended { unmap: None, mapping: None };
-        if let Some(gfn) = host {
-            if mapping.gfn != Some(gfn) {
-                return Err(GrantError(xen_abi::grant_table::GNTST_bad_virt_addr));
-            }
-            mapping.gfn = None;
-            ended.unmap = Some((gfn, mapping.page.mfn()));
+        let Some(at) = at else { return Ok(None) };
+        if mapping.gfn != at {
+            return Err(GrantError(GNTST_general_error));
         }
-        if device {
-            mapping.device = false;
-        }
-        if mapping.gfn.is_none()
-            && !mapping.device
-            && let Slot::Used(mapping) = core::mem::replace(slot, Slot::Reserved)
-        {
-            self.release(handle);
-            ended.mapping = Some(mapping);
-        }
-        Ok(ended)
+        let Slot::Used(mapping) = core::mem::replace(slot, Slot::Reserved) else { return Ok(None) };
+        self.release(handle);
+        Ok(Some(mapping))
     }
 
     /// Takes out any mapping.
@@ -163,13 +149,4 @@ impl Maptrack {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
-}
-
-/// What [`Maptrack::end`] leaves to do.
-#[derive(Debug)]
-pub(super) struct Ended {
-    /// Take this mapping out of the domain's map.
-    pub(super) unmap: Option<(Gfn, hal::Mfn)>,
-    /// Give up the grant and the page, after that.
-    pub(super) mapping: Option<Mapping>,
 }

@@ -59,10 +59,14 @@ impl DomainGrants {
     /// # Errors
     /// EINVAL beyond the limit, or for version 2's status pages; ENOMEM.
     pub fn frame<'a>(&self, hv: &'a Hypervisor, domain: &Domain, index: u64) -> Result<PageGuard<'a>, Errno> {
-        if index >= u64::from(self.max_frames) || domain.is_dying() {
+        if index >= u64::from(self.max_frames) {
             return Err(Errno::EINVAL);
         }
         let mut table = self.table.lock();
+        // The teardown marks the domain before it takes the lock.
+        if domain.is_dying() {
+            return Err(Errno::EINVAL);
+        }
         table.grow(hv, domain.id, index as usize + 1)?;
         let mfn = table.frame_mfn(index as usize).ok_or(Errno::EINVAL)?;
         PageGuard::get(hv, mfn, domain.id).ok_or(Errno::EINVAL)

@@ -3,8 +3,9 @@
 use super::{GrantError, copy, map};
 use crate::domain::Domain;
 use crate::hypercall::{Call, DONE, Flow, Outcome};
-use crate::memory::GuestBytes;
+use crate::memory::{GuestBytes, PageGuard};
 use alloc::sync::Arc;
+use core::mem::offset_of;
 use hal::{MachineOps as _, Maddr, PAGE_SIZE};
 use xen_abi::Errno;
 use xen_abi::grant_table::*;
@@ -13,23 +14,39 @@ use xen_abi::grant_table::*;
 const BATCH: u64 = 32;
 /// Maptrack handles that a cache flush looks through before interrupts are let in.
 const SCAN: usize = 4096;
+/// Bits of the command that name the operation; the hypervisor keeps the progress of a call that it
+/// re-issues in those above (GNTTABOP_CONTINUATION_ARG_SHIFT).
+const CMD_BITS: u32 = 12;
+const CMD_MASK: u32 = (1 << CMD_BITS) - 1;
 
 /// grant_table_op(cmd, list, count).
 pub fn grant_table_op(call: &Call<'_>) -> Outcome {
-    let [cmd, list, count, progress, _] = call.args;
+    let [cmd, list, count, ..] = call.args;
+    let (cmd, progress) = (cmd as u32 & CMD_MASK, cmd as u32 >> CMD_BITS);
     // The count is 32 bits wide, and as a C int not negative.
     let count = u64::from(count as u32);
-    if count > i32::MAX as u64 {
+    if count > i32::MAX as u64 || (progress != 0 && cmd != GNTTABOP_cache_flush) {
         return Err(Errno::EINVAL);
     }
-    match cmd as u32 {
+    match cmd {
         GNTTABOP_map_grant_ref => each(call, list, count, |op| map::map(call, op)),
         GNTTABOP_unmap_grant_ref => each(call, list, count, |op| map::unmap(call, op)),
         GNTTABOP_copy => each(call, list, count, |op| copy::copy(call, op)),
         GNTTABOP_swap_grant_ref => each(call, list, count, |op| swap(call, op)),
         GNTTABOP_query_size if count == 1 => query_size(call, list),
         GNTTABOP_get_version if count == 1 => get_version(call, list),
-        GNTTABOP_query_size | GNTTABOP_get_version => Err(Errno::EINVAL),
+        GNTTABOP_get_status_frames if count == 1 => {
+            let status = offset_of!(GnttabGetStatusFrames, status);
+            refuse(call, list, count, size_of::<GnttabGetStatusFrames>(), status)
+        }
+        GNTTABOP_query_size | GNTTABOP_get_version | GNTTABOP_get_status_frames => Err(Errno::EINVAL),
+        GNTTABOP_transfer => {
+            refuse(call, list, count, size_of::<GnttabTransfer>(), offset_of!(GnttabTransfer, status))
+        }
+        GNTTABOP_unmap_and_replace => {
+            let status = offset_of!(GnttabUnmapAndReplace, status);
+            refuse(call, list, count, size_of::<GnttabUnmapAndReplace>(), status)
+        }
         GNTTABOP_set_version => set_version(call, list),
         GNTTABOP_cache_flush => cache_flush(call, list, count, progress as usize),
         _ => Err(Errno::ENOSYS),
@@ -51,6 +68,22 @@ fn each<T: GuestBytes>(call: &Call<'_>, list: u64, count: u64, f: impl Fn(&mut T
         f(&mut op);
         guest.write(at, &op)?;
         at = at.checked_add(size).ok_or(Errno::EFAULT)?;
+    }
+    DONE
+}
+
+/// Refuses each element of a list of an operation that translated domains cannot have: an element
+/// has `size` bytes and its status at `status`.
+fn refuse(call: &Call<'_>, list: u64, count: u64, size: usize, status: usize) -> Outcome {
+    let mut at = list;
+    for i in 0..count {
+        if i == BATCH {
+            let [cmd, ..] = call.args;
+            return Ok(Flow::Again([cmd, at, count - i, 0, 0]));
+        }
+        let field = at.checked_add(status as u64).ok_or(Errno::EFAULT)?;
+        call.guest().write(field, &GNTST_general_error)?;
+        at = at.checked_add(size as u64).ok_or(Errno::EFAULT)?;
     }
     DONE
 }
@@ -109,28 +142,35 @@ fn swap(call: &Call<'_>, op: &mut GnttabSwapGrantRef) {
 }
 
 /// Cleans the cache lines of pages that the caller owns or maps. An operation of nothing is how
-/// guests ask whether the call exists.
+/// guests ask whether the call exists. The progress counts how many times [`SCAN`] handles have been
+/// looked through for the first operation.
 fn cache_flush(call: &Call<'_>, list: u64, count: u64, progress: usize) -> Outcome {
     let (hv, guest) = (call.hv, call.guest());
     let Some(left) = count.checked_sub(1) else { return DONE };
     let op: GnttabCacheFlush = guest.read(list)?;
     let next = list.checked_add(size_of::<GnttabCacheFlush>() as u64).ok_or(Errno::EFAULT)?;
     let (offset, length) = (usize::from(op.offset), usize::from(op.length));
-    if offset + length > PAGE_SIZE || op.op & !(GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_INVAL) != 0 {
-        // A flush by grant reference is for guests without the bus address; none exists on arm64.
+    // A flush by grant reference is for guests without the bus address; none exists on arm64.
+    let known = op.op & !(GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_INVAL) == 0;
+    if offset >= PAGE_SIZE || offset + length > PAGE_SIZE || !known {
         return Err(Errno::EINVAL);
     }
     if length != 0 && op.op != 0 {
         let mfn = Maddr(op.a).frame();
-        if hv.frames.owner(mfn) != Some(call.domain.id) {
+        if mfn < hv.frames.start() || mfn >= hv.frames.end() {
+            return Err(Errno::EINVAL);
+        }
+        let own = PageGuard::get(hv, mfn, call.domain.id);
+        if own.is_none() {
             let maptrack = call.domain.grants.maptrack.lock();
-            if !maptrack.maps(mfn, progress, progress.saturating_add(SCAN)) {
-                let scanned = progress.saturating_add(SCAN);
-                if scanned >= maptrack.len() {
+            let from = progress.saturating_mul(SCAN);
+            let to = from.saturating_add(SCAN);
+            if !maptrack.maps(mfn, from, to) {
+                if to >= maptrack.len() {
                     return Err(Errno::EPERM);
                 }
-                let [cmd, ..] = call.args;
-                return Ok(Flow::Again([cmd, list, count, scanned as u64, 0]));
+                let cmd = (progress as u64 + 1) << CMD_BITS | u64::from(GNTTABOP_cache_flush);
+                return Ok(Flow::Again([cmd, list, count, 0, 0]));
             }
         }
         hv.machine.clean_frames(mfn, 1);
@@ -138,6 +178,5 @@ fn cache_flush(call: &Call<'_>, list: u64, count: u64, progress: usize) -> Outco
     if left == 0 {
         return DONE;
     }
-    let [cmd, ..] = call.args;
-    Ok(Flow::Again([cmd, next, left, 0, 0]))
+    Ok(Flow::Again([GNTTABOP_cache_flush.into(), next, left, 0, 0]))
 }

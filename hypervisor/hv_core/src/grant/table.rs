@@ -144,15 +144,16 @@ impl Table {
         let bad_ref = GrantError(GNTST_bad_gntref);
         let (frame_a, at_a) = self.shared(hv, a).ok_or(bad_ref)?;
         let (frame_b, at_b) = self.shared(hv, b).ok_or(bad_ref)?;
+        if a == b {
+            return Ok(());
+        }
         let used = |gref: u32| self.active.get(gref as usize).is_none_or(|x| x.readers + x.writers != 0);
         if used(a) || used(b) {
             return Err(GrantError(GNTST_eagain));
         }
-        if a != b {
-            let entry = frame_a.load64(at_a);
-            frame_a.store64(at_a, frame_b.load64(at_b));
-            frame_b.store64(at_b, entry);
-        }
+        let entry = frame_a.load64(at_a);
+        frame_a.store64(at_a, frame_b.load64(at_b));
+        frame_b.store64(at_b, entry);
         Ok(())
     }
 }

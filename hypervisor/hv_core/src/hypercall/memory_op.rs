@@ -29,6 +29,8 @@ pub fn memory_op(call: &Call<'_>) -> Outcome {
         XENMEM_current_reservation => of_domain(call, arg, |d| u64::from(d.tot_pages())),
         XENMEM_maximum_reservation => of_domain(call, arg, |d| u64::from(d.max_pages())),
         XENMEM_maximum_gpfn => of_domain(call, arg, |d| d.memory.lock().p2m.max_gfn().0),
+        // No page is shared between domains, and none is saved by it.
+        XENMEM_get_sharing_freed_pages | XENMEM_get_sharing_shared_pages => DONE,
         XENMEM_add_to_physmap => add_to_physmap(call, arg),
         XENMEM_add_to_physmap_batch => add_to_physmap_batch(call, arg, start),
         XENMEM_remove_from_physmap => remove_from_physmap(call, arg),
@@ -140,7 +142,8 @@ fn add_one(
             domain.place_page(hv, gfn, page.keep(), Kind::Shared)
         }
         XENMAPSPACE_gmfn_foreign => add_foreign(call, domain, Gfn(idx), gfn, other),
-        XENMAPSPACE_dev_mmio => Err(Errno::EPERM),
+        // Registers of devices are dom0's alone, and in its map from the start.
+        XENMAPSPACE_dev_mmio => Err(Errno::EACCES),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -179,6 +182,11 @@ fn add_to_physmap_batch(call: &Call<'_>, arg: u64, start: u64) -> Outcome {
     let domain = call.managed_domain(request.domid)?;
     let guest = call.guest();
     let space = u32::from(request.space);
+    match space {
+        XENMAPSPACE_gmfn_range => return Err(Errno::EOPNOTSUPP),
+        XENMAPSPACE_dev_mmio => return Err(Errno::EACCES),
+        _ => {}
+    }
     for i in start..size {
         if i - start >= BUDGET {
             return again(call, i);
@@ -228,7 +236,7 @@ fn acquire_resource(call: &Call<'_>, arg: u64, start: u64) -> Outcome {
         return Err(Errno::EINVAL);
     }
     let owner = call.any_domain(request.domid)?;
-    if !call.domain.privileged {
+    if !call.domain.privileged || owner.id == call.domain.id {
         return Err(Errno::EPERM);
     }
     if u32::from(request.type_) != XENMEM_resource_grant_table {

@@ -130,6 +130,8 @@ impl Removed {
 pub struct P2m {
     root: Stage2Root,
     max_gfn: Gfn,
+    /// Guest frames from here on have no entry: all, once the tables are gone.
+    end: Gfn,
     /// Frames that the teardown has passed.
     cursor: Gfn,
 }
@@ -137,7 +139,7 @@ pub struct P2m {
 impl P2m {
     /// A map over zeroed root tables.
     pub fn new(root: Stage2Root) -> Self {
-        Self { root, max_gfn: Gfn(0), cursor: Gfn(0) }
+        Self { root, max_gfn: Gfn(0), end: Self::limit(), cursor: Gfn(0) }
     }
 
     /// The root, for loading.
@@ -174,7 +176,7 @@ impl P2m {
     /// What `gfn` maps to.
     #[inline]
     pub fn lookup(&self, hv: &Hypervisor, gfn: Gfn) -> Option<Entry> {
-        if gfn >= Self::limit() {
+        if gfn >= self.end {
             return None;
         }
         let (mut table, mut level) = (self.root.table, Stage2::ROOT_LEVEL);
@@ -437,6 +439,8 @@ impl P2m {
                 return false;
             }
         }
+        // The root goes back to the machine next.
+        self.end = Gfn(0);
         true
     }
 

@@ -27,7 +27,8 @@ impl<'a> PageGuard<'a> {
     /// A reference to `mfn` if `owner` owns it.
     #[inline]
     pub fn get(hv: &'a Hypervisor, mfn: Mfn, owner: Domid) -> Option<Self> {
-        hv.frames.get(mfn, owner).then_some(Self { hv, mfn })
+        // Not `then_some`: a guard that is made for nothing would give a reference back.
+        hv.frames.get(mfn, owner).then(|| Self { hv, mfn })
     }
 
     /// The frame's number.
@@ -93,7 +94,7 @@ impl HeldPage {
     /// Takes back a frame of `owner`'s memory that was parked. The caller has seen that the frame
     /// is not mapped at the one place where it can be, and holds the lock of the map.
     pub(super) fn unpark(hv: &Hypervisor, mfn: Mfn, owner: Domid) -> Option<Self> {
-        hv.frames.is_memory_of(mfn, owner).then_some(Self { mfn })
+        hv.frames.is_memory_of(mfn, owner).then(|| Self { mfn })
     }
 
     /// The frame's number.

@@ -184,10 +184,11 @@ impl Domain {
     /// Empties a guest frame, whatever is there.
     ///
     /// # Errors
-    /// EINVAL when nothing is there or it is a grant mapping, ENOMEM when a block cannot be split.
+    /// ENOENT when nothing is there or it is a grant mapping, ENOMEM when a block cannot be split,
+    /// EINVAL for a dying domain.
     pub fn clear_gfn(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
         self.with_map(|memory| match memory.p2m.lookup(hv, gfn) {
-            None | Some(Entry { kind: Kind::Grant | Kind::GrantRo, .. }) => Err(Errno::EINVAL),
+            None | Some(Entry { kind: Kind::Grant | Kind::GrantRo, .. }) => Err(Errno::ENOENT),
             Some(_) => self.empty(hv, memory, gfn).map(|_| ()),
         })
     }

@@ -157,7 +157,7 @@ fn check_domain(
                 FOREIGN | FOREIGN_RO => assert!(record.owner != domain.id.raw(), "{place:x?}: {record:?}"),
                 GRANT | GRANT_RO => {
                     let known = |m: &crate::grant::InspectedMapping| {
-                        m.gfn == Some(leaf.gfn) && m.mfn == mfn && (read_only || !m.read_only)
+                        m.gfn == leaf.gfn && m.mfn == mfn && (read_only || !m.read_only)
                     };
                     assert!(grants.mappings.iter().any(known), "{place:x?}: a grant entry without mapping");
                     continue;

@@ -6,8 +6,8 @@ use crate::testkit::{ARGS, GUEST_PAGES, GUEST_RAM, LISTS, World, check};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arch_fake::Access;
-use hal::{Gfn, MachineOps as _};
-use machine::Abi;
+use hal::{Gfn, MapAttr, Mfn, Stage2Format as _};
+use machine::{Abi, Stage2};
 use xen_abi::domctl::v4_17::DominfFlags;
 use xen_abi::domctl::{Cacheflush, XEN_DOMCTL_cacheflush};
 use xen_abi::event_channel::{EVTCHNOP_bind_virq, EvtchnBindVirq};
@@ -266,7 +266,7 @@ fn dead_domain_stays_until_its_last_page_is_let_go() {
     heard(&world, port);
 
     assert_eq!(world.remove(&dom0, HERE.plus(1)), Ok(()));
-    world.work();
+    assert!(world.reap());
     assert!(heard(&world, port), "it is gone");
     assert_eq!(world.info(5), Err(Errno::ESRCH));
     assert_eq!(world.hv.frames.free_frames(), free);
@@ -277,14 +277,15 @@ fn dead_domain_stays_until_its_last_page_is_let_go() {
 fn memory_of_a_dead_domain_cannot_be_looked_at() {
     let world = World::hostile();
     let dom0 = world.get(0);
+    let next = world.domain(6, 1);
     world.domain(5, 1);
     assert_eq!(world.map_foreign(&dom0, 5, own(4), HERE), 0);
     world.kill(5).unwrap();
     // What were its tables is somebody's memory now.
-    let next = world.domain(6, 1);
     for n in 0..200 {
         assert!(world.populate(&next, 0x90000 + n, 0));
-        world.put(&next, Gfn(0x90000 + n).addr(), &[0x8000_0000_0000_0041u64; 512]);
+        let entry = Stage2::leaf(Mfn(0x40000), 2, MapAttr::RAM, Kind::Ram as u8);
+        world.put(&next, Gfn(0x90000 + n).addr(), &[entry; 512]);
     }
     let flush = Cacheflush { start_pfn: 0, nr_pfns: 1 << 17 };
     assert_eq!(world.domctl(&dom0, XEN_DOMCTL_cacheflush, 5, &flush).map(drop), Ok(()));

@@ -9,7 +9,7 @@ use hal::Domid;
 use machine::Abi;
 use xen_abi::Errno;
 use xen_abi::domctl::v4_17::{CreateDomainCommon, DomctlArch};
-use xen_abi::domctl::{AddressSize, Domctl, SetDomainHandle, SetTimeOffset};
+use xen_abi::domctl::{AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// vCPUs that a domain can have at most (MAX_VIRT_CPUS on arm64).
@@ -103,6 +103,16 @@ pub(super) fn set_time_offset(call: &Call<'_>, domain: &Domain, op: &Domctl) -> 
     let request: SetTimeOffset = op.read_payload();
     domain.time_offset.store(request.time_offset_seconds as u64, Ordering::Relaxed);
     call.hv.wall_clock.show(call.hv, domain);
+    Ok(Done::Plain)
+}
+
+/// XEN_DOMCTL_set_virq_handler: the domain hears of a global virtual interrupt, in dom0's place.
+pub(super) fn set_virq_handler(call: &Call<'_>, domain: &Domain, op: &Domctl) -> Result<Done, Errno> {
+    let request: SetVirqHandler = op.read_payload();
+    if domain.is_dying() {
+        return Err(Errno::EINVAL);
+    }
+    call.hv.virq_handlers.set(request.virq, domain.id)?;
     Ok(Done::Plain)
 }
 

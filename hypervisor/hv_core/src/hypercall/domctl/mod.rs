@@ -79,6 +79,7 @@ fn run(call: &Call<'_>, op: &mut Domctl, progress: u64) -> Result<Done, Errno> {
         XEN_DOMCTL_getvcpuinfo => vcpu::get_info(call, &domain, op),
         XEN_DOMCTL_setvcpuaffinity => vcpu::set_affinity(call, &domain, op),
         XEN_DOMCTL_getvcpuaffinity => vcpu::get_affinity(call, &domain, op),
+        XEN_DOMCTL_set_virq_handler => life::set_virq_handler(call, &domain, op),
         XEN_DOMCTL_scheduler_op => vcpu::scheduler_op(call, &domain, op),
         _ => Err(Errno::ENOSYS),
     }

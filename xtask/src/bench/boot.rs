@@ -1,0 +1,92 @@
+//! Boots the machine that counts.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::counts::Counts;
+use crate::build::BootFiles;
+use crate::cli::Hypervisor;
+use crate::machine::console::Echo;
+use crate::machine::{Machine, qemu};
+use crate::workspace::Workspace;
+
+/// Memory of the machine and of Dom0 in MiB.
+pub const MEMORY: u64 = 2048;
+const DOM0_MEMORY: u64 = 1024;
+
+const HYPERVISOR_ARGUMENTS: &str = "console=dtuart dtuart=/pl011@9000000";
+/// No randomness; `iomem=relaxed` lets the program map the interrupt controller that the kernel drives.
+const KERNEL_ARGUMENTS: &str =
+    "nokaslr norandmaps randomize_kstack_offset=off iomem=relaxed console=hvc0 quiet";
+
+/// From power-on to the last row; on an idle machine it takes under a minute.
+const TIME: Duration = Duration::from_secs(600);
+
+/// What is booted, and what counts.
+pub struct Files {
+    /// QEMU's plugin.
+    pub plugin: PathBuf,
+    /// The hypervisor's image.
+    pub hypervisor: PathBuf,
+    /// Dom0's kernel.
+    pub kernel: PathBuf,
+    /// The file system with the benchmark program.
+    pub initrd: PathBuf,
+}
+
+/// Runs all rows on a hypervisor; the instructions of the row numbered `profiled` are also counted one by one.
+///
+/// # Errors
+/// When the machine does not get through, or what it printed makes no sense.
+pub fn run(
+    workspace: &Workspace,
+    hypervisor: Hypervisor,
+    files: &Files,
+    profiled: Option<u16>,
+) -> Result<Counts> {
+    let name = match hypervisor {
+        Hypervisor::Ours => "bench-ours",
+        Hypervisor::Debian => "bench-debian",
+    };
+    let output = workspace.logs()?.join(format!("{name}.counts"));
+    let image_size = fs::metadata(&files.hypervisor).context("the hypervisor's image is missing")?.len();
+
+    let command = command(files, &output, profiled);
+    let mut machine = Machine::start_command(workspace, name, command, Echo::Hidden)?;
+    let text = match machine.console.wait_for("bench: done", TIME) {
+        Ok(text) => text,
+        Err(error) => return Err(machine.explain(error)),
+    };
+    drop(machine);
+    let counted =
+        fs::read_to_string(&output).with_context(|| format!("no counts in {}", output.display()))?;
+    Counts::parse(&String::from_utf8_lossy(&text), &counted, image_size)
+        .with_context(|| format!("counts in {}", workspace.show(&output)))
+}
+
+fn command(files: &Files, output: &std::path::Path, profiled: Option<u16>) -> Command {
+    let mut command = qemu::program();
+    command.args(["-M", "virt,virtualization=on,gic-version=3,dtb-randomness=off", "-cpu", "cortex-a57"]);
+    command.args(["-smp", "1", "-m", &MEMORY.to_string(), "-accel", "tcg"]);
+    command.args(["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "clock=vm"]);
+    let mut plugin = format!(
+        "{},out={}",
+        qemu::option_value(&files.plugin.to_string_lossy()),
+        qemu::option_value(&output.to_string_lossy())
+    );
+    if let Some(row) = profiled {
+        plugin.push_str(&format!(",profile={}", 2 * row));
+    }
+    command.args(["-plugin", &plugin]);
+    let boot = BootFiles {
+        hypervisor: files.hypervisor.clone(),
+        kernel: files.kernel.clone(),
+        initrd: files.initrd.clone(),
+    };
+    let hypervisor_arguments = format!("dom0_mem={DOM0_MEMORY}M {HYPERVISOR_ARGUMENTS}");
+    qemu::add_console_and_boot(&mut command, &boot, &hypervisor_arguments, KERNEL_ARGUMENTS);
+    command
+}
