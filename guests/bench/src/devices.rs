@@ -7,7 +7,7 @@ use xen_abi::grant_table::{
 };
 use xen_abi::xen::__HYPERVISOR_grant_table_op;
 
-use crate::hypercall::Privcmd;
+use crate::hypercall::{Buffer, Privcmd};
 use crate::linux::{self, Errno, File, PAGE, Result};
 use crate::measure::{Report, Row};
 use crate::rows;
@@ -113,20 +113,20 @@ fn map_and_unmap(device: File, map: &mut MapGrantRef) -> Result<()> {
 fn copy(report: Report, privcmd: Privcmd, grefs: [u32; SEVERAL]) -> Result<()> {
     let [source, dest, ..] =
         grefs.map(|gref| GnttabCopyPtr { u: u64::from(gref), domid: DOM0, offset: 0, _gap0: 0 });
-    let mut copy = GnttabCopy {
+    let mut copy = Buffer(GnttabCopy {
         source,
         dest,
         len: PAGE as u16,
         flags: GNTCOPY_source_gref | GNTCOPY_dest_gref,
         status: 0,
         _gap0: 0,
-    };
-    let at = (&raw mut copy).expose_provenance();
+    });
+    let at = (&raw mut copy.0).expose_provenance();
     rows::hypercall("copy").measure::<10>(report, || {
         // Command, array and its length: the one hypercall here with three arguments.
         privcmd.call3(__HYPERVISOR_grant_table_op, u64::from(GNTTABOP_copy), at as u64, 1)?;
         // SAFETY: `copy` lives on, and the hypervisor has written its answer.
-        let status = unsafe { (&raw const copy.status).read_volatile() };
+        let status = unsafe { (&raw const copy.0.status).read_volatile() };
         if status == GNTST_okay { Ok(()) } else { Err(REFUSED) }
     });
     Ok(())

@@ -12,6 +12,11 @@ struct PrivcmdHypercall {
     arguments: [u64; 5],
 }
 
+/// What a hypercall's pointer leads to, in pages of its own: the count must not depend on whether a structure happens
+/// to cross from one page to the next.
+#[repr(C, align(4096))]
+pub struct Buffer<T>(pub T);
+
 /// The open device.
 #[derive(Clone, Copy)]
 pub struct Privcmd(File);
@@ -37,7 +42,7 @@ impl Privcmd {
 
     /// Makes a hypercall of the kind that takes a number and a pointer.
     #[inline]
-    pub fn call_with<T>(self, op: u32, command: u32, argument: &mut T) -> Result<u64> {
+    pub fn call_with<T>(self, op: u32, command: u32, argument: &mut Buffer<T>) -> Result<u64> {
         self.call(op, u64::from(command), (&raw mut *argument).expose_provenance() as u64)
     }
 

@@ -12,7 +12,7 @@ use xen_abi::xen::{
     DOMID_SELF, MulticallEntry,
 };
 
-use crate::hypercall::Privcmd;
+use crate::hypercall::{Buffer, Privcmd};
 use crate::linux::Result;
 use crate::measure::{Report, Row};
 use crate::{devices, memory};
@@ -64,56 +64,65 @@ fn base(report: Report, privcmd: Privcmd) {
     hypercall("null").measure::<2>(report, || privcmd.call(__HYPERVISOR_xen_version, version, 0).map(drop));
     let entry =
         MulticallEntry { op: u64::from(__HYPERVISOR_xen_version), result: 0, args: [version, 0, 0, 0, 0, 0] };
-    let mut entries = [entry; ENTRIES as usize];
-    let at = entries.as_mut_ptr().expose_provenance() as u64;
+    let mut entries = Buffer([entry; ENTRIES as usize]);
+    let at = entries.0.as_mut_ptr().expose_provenance() as u64;
     let row = Row { name: "multicall", calls: 16, parts: ENTRIES, baselines: 0 };
     row.measure::<3>(report, || privcmd.call(__HYPERVISOR_multicall, at, u64::from(ENTRIES)).map(drop));
-    let scheduler = |privcmd: Privcmd| privcmd.call(__HYPERVISOR_sched_op, u64::from(SCHEDOP_yield), 0);
-    hypercall("yield").measure::<4>(report, || scheduler(privcmd).map(drop));
+    hypercall("yield")
+        .measure::<4>(report, || privcmd.call(__HYPERVISOR_sched_op, u64::from(SCHEDOP_yield), 0).map(drop));
 }
 
 /// A new port of this domain's that may be bound by itself.
 fn alloc(privcmd: Privcmd) -> Result<u32> {
-    let mut alloc = EvtchnAllocUnbound { dom: DOMID_SELF, remote_dom: DOMID_SELF, port: 0 };
+    let mut alloc = Buffer(EvtchnAllocUnbound { dom: DOMID_SELF, remote_dom: DOMID_SELF, port: 0 });
     privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &mut alloc)?;
-    Ok(alloc.port)
+    Ok(alloc.0.port)
 }
 
 fn ports(report: Report, privcmd: Privcmd) -> Result<()> {
-    let event = |command, argument: &mut EvtchnSend| {
+    let event = |command, argument: &mut Buffer<EvtchnSend>| {
         privcmd.call_with(__HYPERVISOR_event_channel_op, command, argument).map(drop)
     };
     let target = alloc(privcmd)?;
-    let mut bind =
-        EvtchnBindInterdomain { remote_dom: DOMID_SELF, _gap0: 0, remote_port: target, local_port: 0 };
+    let mut bind = Buffer(EvtchnBindInterdomain {
+        remote_dom: DOMID_SELF,
+        _gap0: 0,
+        remote_port: target,
+        local_port: 0,
+    });
     privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, &mut bind)?;
     // The kernel knows nothing of this port and keeps it masked; the first send leaves it pending.
-    let mut send = EvtchnSend { port: bind.local_port };
+    let mut send = Buffer(EvtchnSend { port: bind.0.local_port });
     event(EVTCHNOP_send, &mut send)?;
     hypercall("send").measure::<5>(report, || event(EVTCHNOP_send, &mut send));
 
-    let mut status = EvtchnStatus { dom: DOMID_SELF, _gap0: 0, port: target, status: 0, vcpu: 0, u: [0; 2] };
+    let mut status =
+        Buffer(EvtchnStatus { dom: DOMID_SELF, _gap0: 0, port: target, status: 0, vcpu: 0, u: [0; 2] });
     hypercall("status").measure::<6>(report, || {
         privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_status, &mut status).map(drop)
     });
 
-    let ready = [target];
-    let mut poll = SchedPoll {
-        ports: GuestHandle(ready.as_ptr().expose_provenance() as u64),
+    let ready = Buffer([target]);
+    let mut poll = Buffer(SchedPoll {
+        ports: GuestHandle(ready.0.as_ptr().expose_provenance() as u64),
         nr_ports: 1,
         _gap0: 0,
         timeout: 0,
-    };
+    });
     hypercall("poll")
         .measure::<7>(report, || privcmd.call_with(__HYPERVISOR_sched_op, SCHEDOP_poll, &mut poll).map(drop));
 
     Row { baselines: 2, ..hypercall("alloc+close") }.measure::<8>(report, || {
-        let mut close = EvtchnClose { port: alloc(privcmd)? };
+        let mut close = Buffer(EvtchnClose { port: alloc(privcmd)? });
         privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_close, &mut close).map(drop)
     });
 
-    for port in [bind.local_port, target] {
-        privcmd.call_with(__HYPERVISOR_event_channel_op, EVTCHNOP_close, &mut EvtchnClose { port })?;
+    for port in [bind.0.local_port, target] {
+        privcmd.call_with(
+            __HYPERVISOR_event_channel_op,
+            EVTCHNOP_close,
+            &mut Buffer(EvtchnClose { port }),
+        )?;
     }
     Ok(())
 }

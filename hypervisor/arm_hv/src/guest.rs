@@ -2,6 +2,7 @@
 
 use crate::inject;
 use crate::platform::ArmPlatform;
+use crate::vuart::Vuart;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_regs::ArmOps as _;
@@ -10,7 +11,7 @@ use arm_vm::vgic::{CpuInterface, CpuView, Effects, HwAction, HwBatch, Line, Vgic
 use arm_vm::{VcpuSet, reset};
 use core::any::Any;
 use core::fmt;
-use hal::{Gfn, IrqConfig, MachineOps as _};
+use hal::{Domid, Gfn, IrqConfig, MachineOps as _};
 use hv_core::{Domain, GuestKind, Hypervisor, Vcpu};
 use machine::Context;
 use spin::Mutex;
@@ -37,6 +38,8 @@ const EOI_COUNT_SHIFT: u32 = 27;
 pub struct ArmGuest {
     /// Its interrupt controller.
     pub vgic: Vgic,
+    /// Its serial port.
+    pub vuart: Vuart,
     /// The configuration, as createdomain gives it back.
     config: ArchDomainConfig,
     /// The PPI of event channel upcalls.
@@ -97,6 +100,7 @@ impl ArmGuest {
         });
         Ok(Self {
             vgic: parts.vgic,
+            vuart: Vuart::default(),
             config: parts.config,
             upcall_ppi: parts.upcall_ppi,
             virtual_timer: parts.timers.0,
@@ -463,7 +467,13 @@ impl GuestKind for ArmGuest {
         kick_all(hv, domain, kicks, None);
     }
 
-    fn release(&self, _: &Hypervisor) {}
+    fn release(&self, hv: &Hypervisor) {
+        self.vuart.release(hv);
+    }
+
+    fn create_vuart(&self, hv: &Hypervisor, domain: &Domain, gfn: Gfn, backend: Domid) -> Result<u32, Errno> {
+        self.vuart.create(hv, domain, gfn, backend)
+    }
 
     fn dump(&self, vcpu: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let Some(state) = self.vcpus.get(vcpu) else { return Ok(()) };

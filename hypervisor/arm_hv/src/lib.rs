@@ -22,6 +22,7 @@ mod testkit;
 #[cfg(test)]
 mod tests;
 pub mod trap;
+mod vuart;
 
 pub use guest::ArmGuest;
 pub use platform::{ArmPlatform, GuestGic, HostGic};

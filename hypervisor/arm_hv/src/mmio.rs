@@ -55,7 +55,9 @@ fn emulate(
     access: MmioAccess,
 ) -> bool {
     let Some(guest) = ArmGuest::of(&current.domain) else { return false };
-    let Some((region, offset)) = guest.vgic.locate(gpa.0) else { return false };
+    let Some((region, offset)) = guest.vgic.locate(gpa.0) else {
+        return serial_port(hv, current, guest, regs, gpa, write, access);
+    };
     let vcpu = current.vcpu.id;
     if guest.vgic.needs_sync(region, offset) {
         guest.sync(hv, &current.domain, &current.vcpu);
@@ -75,4 +77,28 @@ fn emulate(
         }
     }
     true
+}
+
+/// Carries out an access to a register of the serial port; false when it is none.
+fn serial_port(
+    hv: &Hypervisor,
+    current: &Current,
+    guest: &ArmGuest,
+    regs: &mut Regs,
+    gpa: Gaddr,
+    write: bool,
+    access: MmioAccess,
+) -> bool {
+    let Some(offset) = guest.vuart.locate(gpa.0) else { return false };
+    if write {
+        let value = access.stored(regs.read(access.rt));
+        return guest.vuart.write(hv, &current.domain, offset, access.size, value).is_some();
+    }
+    match guest.vuart.read(hv, &current.domain, offset, access.size) {
+        Some(value) => {
+            regs.write(access.rt, access.loaded(value));
+            true
+        }
+        None => false,
+    }
 }

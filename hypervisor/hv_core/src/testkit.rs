@@ -2,9 +2,11 @@
 
 mod calls;
 mod check;
+mod run;
 
 pub use calls::{Extents, GRANTS, LISTS};
 pub use check::check;
+pub use run::{Cpu, pin, pin_all};
 
 use crate::console::Level;
 use crate::domain::{Domain, DomainConfig, GuestKind, Platform, Vcpu};
@@ -141,15 +143,20 @@ impl Drop for World {
 impl World {
     /// A hypervisor with dom0, which has one vCPU and [`GUEST_PAGES`] pages.
     pub fn new() -> Self {
-        Self::with(arch_fake::Config::default())
+        Self::with_options(Options::default())
     }
 
     /// The same on a machine that is as hostile as can be.
     pub fn hostile() -> Self {
-        Self::with(arch_fake::Config::hostile())
+        Self::with(arch_fake::Config::hostile(), Options::default())
     }
 
-    fn with(config: arch_fake::Config) -> Self {
+    /// The same as [`new`](Self::new), with other options.
+    pub fn with_options(options: Options) -> Self {
+        Self::with(arch_fake::Config::default(), options)
+    }
+
+    fn with(config: arch_fake::Config, options: Options) -> Self {
         let machine: &'static Machine =
             Box::leak(Box::new(Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
         let records = (0..FRAMES).map(|_| AtomicU64::new(0)).collect::<alloc::vec::Vec<_>>().leak();
@@ -159,7 +166,7 @@ impl World {
             frames,
             scheduler: SchedKind::Credit2,
             loglevel: Level::Debug,
-            options: Options { command_line: String::from("test"), ..Options::default() },
+            options: Options { command_line: String::from("test"), ..options },
             platform: Box::new(TestPlatform),
         });
         let world = Self { hv: Box::leak(Box::new(hv.unwrap())) };

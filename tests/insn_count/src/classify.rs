@@ -75,7 +75,12 @@ pub fn marker(instruction: u32) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counter, kind, marker, owner};
+    use super::{COUNTERS, Counter, kind, marker, owner};
+
+    #[test]
+    fn last_counter_is_counted() {
+        assert_eq!(Counter::Atomics as usize + 1, COUNTERS);
+    }
 
     #[test]
     fn address_tells_the_owner() {

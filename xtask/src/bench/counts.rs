@@ -169,7 +169,7 @@ impl Counted {
                 // Even numbers start a batch of row number / 2, odd ones end it.
                 let number: u16 = number.parse()?;
                 let mut now = snapshot(counts)?;
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     started.insert(number / 2, now);
                 } else {
                     let start = started.remove(&(number / 2)).context("a batch without a start")?;

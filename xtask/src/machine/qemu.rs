@@ -81,7 +81,7 @@ pub fn command(config: &MachineConfig) -> Command {
     let mut command = program();
     command.args(["-M", &format!("virt,virtualization=on,gic-version={}", config.gic)]);
     command.args(["-cpu", "cortex-a57", "-smp", &config.cpus.to_string(), "-m", &config.memory.to_string()]);
-    command.args(["-accel", "tcg,thread=multi"]);
+    command.args(["-accel", "tcg,thread=single"]);
     add_console_and_boot(
         &mut command,
         &config.files,

@@ -4,6 +4,7 @@ use super::state::Domain;
 use super::vcpu::Vcpu;
 use crate::Hypervisor;
 use core::any::Any;
+use hal::{Domid, Gfn};
 use machine::Context;
 use xen_abi::Errno;
 
@@ -63,7 +64,17 @@ pub trait GuestKind: Send + Sync {
     /// The vCPU went down (PSCI CPU_OFF, VCPUOP_down) or comes up: per-vCPU state starts afresh.
     fn vcpu_reset(&self, hv: &Hypervisor, domain: &Domain, vcpu: usize);
 
-    /// Gives up what the domain holds of the machine: physical interrupts.
+    /// XEN_DOMCTL_vuart_op: makes the guest's serial port, with its ring in the page at `gfn`. Returns
+    /// the event channel port for the console daemon in `backend`.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP for a guest kind without one, EINVAL for a second one or a bad page.
+    fn create_vuart(&self, hv: &Hypervisor, domain: &Domain, gfn: Gfn, backend: Domid) -> Result<u32, Errno> {
+        let _ = (hv, domain, gfn, backend);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Gives up what the domain holds of the machine, and its pages that it keeps.
     fn release(&self, hv: &Hypervisor);
 
     /// Writes state for a debug key.

@@ -5,7 +5,9 @@ use super::vcpu::Vcpu;
 use crate::Hypervisor;
 use hal::{Domid, MachineOps as _};
 use xen_abi::Errno;
-use xen_abi::sched::{SHUTDOWN_crash, SHUTDOWN_reboot, SHUTDOWN_watchdog};
+use xen_abi::sched::{
+    SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_watchdog,
+};
 use xen_abi::xen::VIRQ_DOM_EXC;
 
 impl Life {
@@ -72,12 +74,12 @@ impl Hypervisor {
     /// XEN_DOMCTL_pausedomain.
     ///
     /// # Errors
-    /// EOPNOTSUPP at 255 pauses.
+    /// EOVERFLOW at 255 pauses.
     pub fn pause_domain(&self, domain: &Domain) -> Result<(), Errno> {
         {
             let mut life = domain.life.lock();
             if life.controller_pauses >= 255 {
-                return Err(Errno::EOPNOTSUPP);
+                return Err(Errno::EOVERFLOW);
             }
             life.controller_pauses += 1;
             for vcpu in domain.vcpus() {
@@ -147,14 +149,17 @@ impl Hypervisor {
     fn dom0_gone(&self, reason: ShutdownReason) -> ! {
         let code = u32::from(reason.0);
         crate::info!(self, "Dom0 has stopped, reason {code}.");
-        if code == SHUTDOWN_reboot || code == SHUTDOWN_watchdog || code == SHUTDOWN_crash {
-            if code != SHUTDOWN_reboot && self.options.no_reboot {
+        match code {
+            SHUTDOWN_poweroff => self.machine.power_off(),
+            SHUTDOWN_reboot | SHUTDOWN_watchdog | SHUTDOWN_soft_reset => {}
+            // A crash, or what nobody can resume.
+            _ if self.options.no_reboot => {
                 crate::info!(self, "'noreboot' is set: the machine stays off.");
                 self.machine.power_off();
             }
-            self.machine.reboot();
+            _ => {}
         }
-        self.machine.power_off()
+        self.machine.reboot()
     }
 
     /// Crashes a domain that did what no guest may: only itself is harmed.
@@ -193,8 +198,8 @@ impl Domain {
         self.life.lock().controller_pauses
     }
 
-    /// SCHEDOP_shutdown_code: the reason to report for the next shutdown.
+    /// SCHEDOP_shutdown_code: the reason to report for the next shutdown, unless one was given.
     pub fn set_shutdown_code(&self, reason: ShutdownReason) {
-        self.life.lock().code = Some(reason);
+        self.life.lock().code.get_or_insert(reason);
     }
 }

@@ -356,7 +356,7 @@ hypercalls! {
         77 monitor_op missing,
         78 psr_alloc absent,
         79 soft_reset missing,
-        81 vuart_op missing,
+        81 vuart_op done,
         82 get_cpu_policy absent,
         83 set_cpu_policy absent,
         84 vmtrace_op absent,

@@ -5,14 +5,20 @@ use crate::domain::Domain;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hal::{Gaddr, Gfn};
-use xen_abi::domctl::{Domctl, XEN_DOMCTL_INTERFACE_VERSION, XEN_DOMCTL_destroydomain, XEN_DOMCTL_getdomaininfo};
-use xen_abi::domctl::v4_17::GetDomainInfoCommon;
+use xen_abi::domctl::v4_17::arm64::CreateDomain;
+use xen_abi::domctl::v4_17::{
+    CreateDomainCommon, GetDomainInfoCommon, XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm,
+};
+use xen_abi::domctl::{
+    Domctl, XEN_DOMCTL_INTERFACE_VERSION, XEN_DOMCTL_createdomain, XEN_DOMCTL_destroydomain,
+    XEN_DOMCTL_getdomaininfo,
+};
 use xen_abi::grant_table::*;
 use xen_abi::memory::*;
 use xen_abi::sysctl::{Sysctl, XEN_SYSCTL_INTERFACE_VERSION};
 use xen_abi::xen::*;
 use xen_abi::{Errno, GuestHandle, Plain};
-use zerocopy::{FromZeros as _, Immutable, IntoBytes};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 /// Where lists go that structures in [`ARGS`] point to: eight pages of a test domain.
 pub const LISTS: Gaddr = Gfn(GUEST_RAM.0 + GUEST_PAGES - 9).addr();
@@ -171,6 +177,20 @@ impl World {
         self.put(caller, ARGS, &op);
         self.call(caller, __HYPERVISOR_sysctl.into(), [ARGS.0, 0, 0, 0, 0])?;
         Ok(self.take::<Sysctl>(caller, ARGS).read_payload())
+    }
+
+    /// A configuration that a domain can be created with.
+    pub fn config() -> CreateDomainCommon {
+        let mut config = CreateDomainCommon::new_zeroed();
+        (config.flags, config.max_vcpus, config.grant_opts) = (XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, 2, 1);
+        (config.max_evtchn_port, config.max_grant_frames, config.max_maptrack_frames) = (1023, -1, -1);
+        config
+    }
+
+    /// XEN_DOMCTL_createdomain: the new number.
+    pub fn create(&self, domid: u16, config: CreateDomainCommon) -> Result<u16, Errno> {
+        let whole = CreateDomain { common: config, arch: FromZeros::new_zeroed() };
+        self.domctl_op(&self.get(0), XEN_DOMCTL_createdomain, domid, &whole).map(|op| op.domain)
     }
 
     /// What XEN_DOMCTL_getdomaininfo tells dom0.

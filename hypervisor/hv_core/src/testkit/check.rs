@@ -182,7 +182,9 @@ fn check_domain(
             add(counts, mfn);
             if !is_root || domain.is_drained() {
                 in_pool += 1;
-                assert_eq!(record.entries, tables.remove(&mfn.0).unwrap_or(0), "table {mfn:x}");
+                // The teardown empties tables without counting.
+                let entries = tables.remove(&mfn.0).unwrap_or(0);
+                assert!(domain.is_dying() || record.entries == entries, "table {mfn:x}: {entries} {record:?}");
             }
         }
         // A direct-mapped domain keeps what it gave up.

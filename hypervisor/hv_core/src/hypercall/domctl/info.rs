@@ -48,7 +48,12 @@ pub(in crate::hypercall) fn domain_info(
             }
         }
     }
-    flags.set(DominfFlags::DYING, domain.is_dying());
+    // What is down neither waits nor runs.
+    if info.nr_online_vcpus == 0 {
+        flags.remove(DominfFlags::BLOCKED | DominfFlags::RUNNING);
+    }
+    // Tools let go of its pages when they see it dead.
+    flags.set(DominfFlags::DYING, domain.is_drained());
     flags.set(DominfFlags::PAUSED, domain.controller_pauses() > 0);
     if let Some(reason) = domain.shutdown_reason() {
         flags = (flags | DominfFlags::SHUTDOWN).with_shutdown_code(u32::from(reason.0));

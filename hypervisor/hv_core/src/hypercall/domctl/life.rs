@@ -5,11 +5,12 @@ use crate::domain::{Domain, DomainConfig};
 use crate::hypercall::Call;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-use hal::Domid;
+use hal::{Domid, Gfn};
 use machine::Abi;
 use xen_abi::Errno;
 use xen_abi::domctl::v4_17::{CreateDomainCommon, DomctlArch};
-use xen_abi::domctl::{AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler};
+use xen_abi::domctl::{
+    VuartOp, XEN_DOMCTL_VUART_OP_INIT, XEN_DOMCTL_VUART_TYPE_VPL011,AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// vCPUs that a domain can have at most (MAX_VIRT_CPUS on arm64).
@@ -41,11 +42,16 @@ fn check(call: &Call<'_>, wanted: u16, common: &CreateDomainCommon) -> Result<Do
         && common.iommu_opts == 0
         && common.cpupool_id == 0
         && common.grant_opts == versions
-        && versions <= 1;
+        && versions == 1;
     if !valid {
         return Err(Errno::EINVAL);
     }
-    let limit = |asked: i32, default: u32| u32::try_from(asked).map_or(default, |n| n.min(default));
+    // A negative number asks for the most that there may be.
+    let limit = |asked: i32, least: u32, most: u32| match u32::try_from(asked) {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        Ok(_) => Err(Errno::EINVAL),
+        Err(_) => Ok(most),
+    };
     // Number 0 and the reserved ones ask for a free number.
     let wanted = Domid::new(wanted).filter(|id| *id != Domid::DOM0);
     Ok(DomainConfig {
@@ -54,8 +60,8 @@ fn check(call: &Call<'_>, wanted: u16, common: &CreateDomainCommon) -> Result<Do
         privileged: false,
         max_vcpus: common.max_vcpus as usize,
         max_port: common.max_evtchn_port,
-        max_grant_frames: limit(common.max_grant_frames, hv.options.grant_frames),
-        max_maptrack_frames: limit(common.max_maptrack_frames, hv.options.maptrack_frames),
+        max_grant_frames: limit(common.max_grant_frames, 1, hv.options.grant_frames)?,
+        max_maptrack_frames: limit(common.max_maptrack_frames, 0, hv.options.maptrack_frames)?,
         flags: common.flags,
         ssidref: common.ssidref,
         direct_mapped: false,
@@ -114,6 +120,22 @@ pub(super) fn set_virq_handler(call: &Call<'_>, domain: &Domain, op: &Domctl) ->
     }
     call.hv.virq_handlers.set(request.virq, domain.id)?;
     Ok(Done::Plain)
+}
+
+/// XEN_DOMCTL_vuart_op: a serial port, before the domain first runs.
+pub(super) fn vuart(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
+    let mut request: VuartOp = op.read_payload();
+    let known = request.cmd == XEN_DOMCTL_VUART_OP_INIT && request.type_ == XEN_DOMCTL_VUART_TYPE_VPL011;
+    if !known || request.pad != [0; 2] {
+        return Err(Errno::EINVAL);
+    }
+    if domain.controller_pauses() == 0 {
+        return Err(Errno::EPERM);
+    }
+    let backend = Domid::new(request.console_domid).ok_or(Errno::EINVAL)?;
+    request.evtchn = domain.guest.create_vuart(call.hv, domain, Gfn(request.gfn), backend)?;
+    op.write_payload(&request);
+    Ok(Done::CopyBack)
 }
 
 /// XEN_DOMCTL_set_address_size: 64-bit guests only.

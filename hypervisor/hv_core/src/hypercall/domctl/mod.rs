@@ -67,6 +67,7 @@ fn run(call: &Call<'_>, op: &mut Domctl, progress: u64) -> Result<Done, Errno> {
         XEN_DOMCTL_setdomainhandle => life::set_handle(&domain, op),
         XEN_DOMCTL_settimeoffset => life::set_time_offset(call, &domain, op),
         XEN_DOMCTL_set_address_size => life::set_address_size(&domain, op),
+        XEN_DOMCTL_vuart_op => life::vuart(call, &domain, op),
         XEN_DOMCTL_max_mem => memory::max_mem(&domain, op),
         XEN_DOMCTL_cacheflush => memory::cacheflush(call, &domain, op, progress),
         XEN_DOMCTL_get_paging_mempool_size => memory::get_pool(&domain, op),

@@ -24,7 +24,13 @@ fn find(domain: &Domain, id: u32) -> Result<&Arc<Vcpu>, Errno> {
 }
 
 /// XEN_DOMCTL_max_vcpus: creates the vCPUs that the domain was sized for.
-pub(super) fn max_vcpus(call: &Call<'_>, domain: &Domain, op: &Domctl, progress: u64) -> Result<Done, Errno> {
+pub(super) fn max_vcpus(
+    call: &Call<'_>,
+    domain: &Arc<Domain>,
+    op: &Domctl,
+    progress: u64,
+) -> Result<Done, Errno> {
+    let domain = other(call, domain)?;
     let request: MaxVcpus = op.read_payload();
     if request.max as usize != domain.max_vcpus || domain.is_dying() {
         return Err(Errno::EINVAL);
