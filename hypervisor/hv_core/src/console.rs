@@ -103,19 +103,25 @@ impl Console {
         }
     }
 
-    /// Takes typed bytes that wait for dom0.
-    pub(crate) fn take_input(&self, buf: &mut [u8]) -> usize {
+    /// Copies typed bytes that wait for dom0 to `buf` and hands them to `f`; they are taken if it
+    /// does not fail. Returns how many.
+    ///
+    /// # Errors
+    /// That of `f`.
+    pub(crate) fn take_input<E>(
+        &self,
+        buf: &mut [u8],
+        f: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, E> {
         let mut input = self.input.lock();
-        let mut n = 0;
-        for byte in buf {
-            if input.consumed == input.produced {
-                break;
-            }
-            *byte = input.bytes.get(input.consumed % INPUT_SIZE).copied().unwrap_or(0);
-            input.consumed = input.consumed.wrapping_add(1);
-            n += 1;
+        let waiting = input.produced.wrapping_sub(input.consumed).min(buf.len());
+        for (n, byte) in buf.iter_mut().take(waiting).enumerate() {
+            let at = input.consumed.wrapping_add(n) % INPUT_SIZE;
+            *byte = input.bytes.get(at).copied().unwrap_or(0);
         }
-        n
+        f(buf.get(..waiting).unwrap_or(&[]))?;
+        input.consumed = input.consumed.wrapping_add(waiting);
+        Ok(waiting)
     }
 
     /// Copies what the ring has from `index` on into `out`, by pieces; returns how much, and the
@@ -150,10 +156,9 @@ impl Console {
         Some((len, from.wrapping_add(len)))
     }
 
-    /// Forgets what was said so far.
-    pub(crate) fn clear(&self) {
-        let mut ring = self.ring.lock();
-        ring.cleared = ring.produced;
+    /// Forgets what was said before `index`, which [`read`](Self::read) returned.
+    pub(crate) fn clear(&self, index: u32) {
+        self.ring.lock().cleared = index;
     }
 }
 
@@ -182,13 +187,27 @@ impl fmt::Write for Line<'_> {
     }
 }
 
-/// A report on its way out. The console is locked piece by piece, since what is reported takes
-/// locks of its own.
-struct Report<'a>(&'a Hypervisor);
+/// What every line of ours begins with, so that it is told from what dom0 writes.
+const PREFIX: &str = "(XEN) ";
+
+/// A report on its way out; lines get their prefix if they have none. The console is locked piece by
+/// piece, since what is reported takes locks of its own.
+struct Report<'a> {
+    hv: &'a Hypervisor,
+    at_start: bool,
+}
 
 impl fmt::Write for Report<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        Line { hv: self.0, ring: self.0.console.ring.lock() }.write_str(s)
+        for piece in s.split_inclusive('\n') {
+            let mut line = Line { hv: self.hv, ring: self.hv.console.ring.lock() };
+            if self.at_start && !piece.starts_with(PREFIX) {
+                line.write_str(PREFIX)?;
+            }
+            line.write_str(piece)?;
+            self.at_start = piece.ends_with('\n');
+        }
+        Ok(())
     }
 }
 
@@ -208,7 +227,7 @@ impl Hypervisor {
 
     /// Runs `f` with a writer for many lines, as debug keys do.
     pub fn report(&self, f: impl FnOnce(&mut dyn fmt::Write)) {
-        f(&mut Report(self));
+        f(&mut Report { hv: self, at_start: true });
         self.send_global_virq(VIRQ_CON_RING);
     }
 

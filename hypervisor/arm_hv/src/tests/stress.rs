@@ -112,19 +112,30 @@ impl Run {
             }
         });
         std::thread::scope(|scope| {
-            let pcpus = || (first..machine.nr_cpus()).map(PcpuId);
-            let threads: Vec<_> = pcpus().map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
+            let pcpus = (first..machine.nr_cpus()).map(PcpuId);
+            let threads: Vec<_> = pcpus.map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
+            let ending = Ending(self);
             let mut enough = false;
             while !(enough && self.done.load(Ordering::SeqCst)) && !threads.iter().any(|t| t.is_finished()) {
                 enough = beside();
                 machine.advance(3_000);
                 std::thread::sleep(Duration::from_micros(20));
             }
-            self.stop.store(true, Ordering::SeqCst);
-            pcpus().for_each(|cpu| machine.poke(cpu));
+            drop(ending);
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         machine.clear_hook();
+    }
+}
+
+/// Stops the pCPUs when dropped, also by a panic, which would else wait for them forever.
+struct Ending<'a>(&'a Run);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+        let machine = self.0.hv.machine;
+        (0..machine.nr_cpus()).for_each(|cpu| machine.poke(PcpuId(cpu)));
     }
 }
 

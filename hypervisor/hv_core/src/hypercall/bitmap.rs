@@ -7,6 +7,10 @@ use xen_abi::xen::XenctlBitmap;
 
 /// Bytes of a CPU mask.
 const MASK_BYTES: usize = size_of::<[u64; 2]>();
+/// Bytes that are written at once.
+const ZEROES: usize = 64;
+/// Bytes of a caller's bitmap that are written at most: those of 32768 pCPUs.
+const MAX_BYTES: usize = 4096;
 
 /// Reads a set of pCPUs; bits beyond what there can be are ignored.
 pub(super) fn read_cpus(call: &Call<'_>, map: &XenctlBitmap) -> Result<CpuMask, Errno> {
@@ -30,22 +34,27 @@ pub(super) fn write_cpus(call: &Call<'_>, map: &XenctlBitmap, mask: CpuMask) -> 
     write_words(call, map, &[low, high])
 }
 
-/// Writes a bitmap given as words.
+/// Writes a bitmap given as words, at most two; the bits of the caller's beyond them become zero.
 pub(super) fn write_words(call: &Call<'_>, map: &XenctlBitmap, words: &[u64]) -> Result<(), Errno> {
     let guest = call.guest();
     let bits = map.nr_bits as usize;
-    for i in 0..bits.div_ceil(8) {
-        let word = words.get(i / 8).copied().unwrap_or(0);
-        let mut byte = (word >> (i % 8 * 8)) as u8;
-        if bits - i * 8 < 8 {
-            byte &= (1 << (bits % 8)) - 1;
-        }
-        let at = map.bitmap.0.checked_add(i as u64).ok_or(Errno::EFAULT)?;
-        guest.write(at, &byte)?;
-        // A caller's bitmap may be huge; what lies beyond every pCPU is left alone.
-        if i >= MASK_BYTES {
-            break;
-        }
+    let len = bits.div_ceil(8);
+    let mut bytes = [0; ZEROES];
+    for (slot, byte) in bytes.iter_mut().zip(words.iter().flat_map(|word| word.to_le_bytes())) {
+        *slot = byte;
+    }
+    if bits % 8 != 0
+        && let Some(last) = bytes.get_mut(bits / 8)
+    {
+        *last &= (1 << (bits % 8)) - 1;
+    }
+    let mut done = 0;
+    while done < len.min(MAX_BYTES) {
+        let piece = bytes.get(..ZEROES.min(len - done)).ok_or(Errno::EINVAL)?;
+        let at = map.bitmap.0.checked_add(done as u64).ok_or(Errno::EFAULT)?;
+        guest.write_bytes(at, piece)?;
+        done += piece.len();
+        bytes = [0; ZEROES];
     }
     Ok(())
 }

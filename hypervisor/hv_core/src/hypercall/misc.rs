@@ -135,6 +135,8 @@ pub fn console_io(call: &Call<'_>) -> Outcome {
         return Err(Errno::EPERM);
     }
     let guest = call.guest();
+    // The count is 32 bits wide; what lies above is noise.
+    let count = u64::from(count as u32);
     let mut chunk = [0; CONSOLE_CHUNK];
     let len = (count as usize).min(CONSOLE_CHUNK);
     let part = chunk.get_mut(..len).ok_or(Errno::EINVAL)?;
@@ -145,9 +147,10 @@ pub fn console_io(call: &Call<'_>) -> Outcome {
             let left = count - len as u64;
             if left == 0 { DONE } else { Ok(Flow::Again([cmd, left, buffer + len as u64, 0, 0])) }
         }
+        // The result would not be told from an error.
+        CONSOLEIO_read if count > i32::MAX as u64 => Err(Errno::E2BIG),
         CONSOLEIO_read => {
-            let n = call.hv.console.take_input(part);
-            guest.write_bytes(buffer, part.get(..n).ok_or(Errno::EINVAL)?)?;
+            let n = call.hv.console.take_input(part, |typed| guest.write_bytes(buffer, typed))?;
             Ok(Flow::Done(n as u64))
         }
         _ => Err(Errno::ENOSYS),

@@ -62,7 +62,7 @@ fn read_console(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
     });
     let (count, index) = read.ok_or(Errno::EFAULT)?;
     if request.clear != 0 {
-        call.hv.console.clear();
+        call.hv.console.clear(index);
     }
     request.count = count;
     request.index = index;
@@ -147,15 +147,16 @@ fn avail_heap(call: &Call<'_>, op: &mut Sysctl) {
 
 fn cpu_topology(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
     let mut request: CpuTopoInfo = op.read_payload();
-    let there = call.hv.machine.nr_cpus();
+    let mut count = call.hv.machine.nr_cpus();
     if !request.cputopo.is_null() {
-        for i in 0..fit(request.num_cpus, there) {
+        count = fit(request.num_cpus, count);
+        for i in 0..count {
             let (core, socket) = call.hv.platform.topology(i as usize);
             let cpu = CpuTopo { core, socket, node: 0 };
             call.guest().write_element(request.cputopo.0, u64::from(i), &cpu)?;
         }
     }
-    request.num_cpus = there;
+    request.num_cpus = count;
     op.write_payload(&request);
     Ok(())
 }
@@ -164,6 +165,7 @@ fn cpu_topology(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
 fn numa_info(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
     let mut request: NumaInfo = op.read_payload();
     let wants = |handle: GuestHandle| !handle.is_null() && request.num_nodes > 0;
+    let only_counts = request.meminfo.is_null() && request.distance.is_null();
     if wants(request.meminfo) {
         let info = MemInfo {
             memsize: call.hv.frames.total() << PAGE_SHIFT,
@@ -174,7 +176,7 @@ fn numa_info(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
     if wants(request.distance) {
         call.guest().write(request.distance.0, &LOCAL_DISTANCE)?;
     }
-    request.num_nodes = 1;
+    request.num_nodes = if only_counts { 1 } else { fit(request.num_nodes, 1) };
     op.write_payload(&request);
     Ok(())
 }

@@ -363,7 +363,7 @@ fn domain_is_not_taken_apart_while_a_vcpu_is_on_a_pcpu() {
     assert!(world.hv.machine.take_poke(PcpuId(1)), "it was asked to leave");
     cpu.interrupt();
     assert_eq!(cpu.runs(), None);
-    assert!(destroy_once(&world));
+    assert!((0..10).any(|_| destroy_once(&world)));
     assert!(world.hv.frames.free_frames() > free);
     check(&world, &[]);
 }

@@ -163,10 +163,16 @@ fn affinities_are_kept_and_what_takes_effect_is_told() {
     assert_eq!(get(), [0xf2, 2]);
     assert_eq!(set(HARD | XEN_VCPUAFFINITY_FORCE, 1, 0), Ok([1, 0]));
     assert_eq!(get(), [1, 2]);
-    for (flags, hard) in [(0, 1), (8, 1), (HARD | 16, 1), (XEN_VCPUAFFINITY_FORCE, 1), (HARD, 0), (HARD, 0xf0)] {
+    for (flags, hard) in [(0, 1), (HARD, 0), (HARD, 0xf0), (HARD | SOFT, 0)] {
         assert_eq!(set(flags, hard, 3), Err(Errno::EINVAL), "{flags:x} {hard:x}");
     }
+    assert_eq!(set(XEN_VCPUAFFINITY_FORCE, 2, 1), Ok([2, 1]), "no affinity is named");
     assert_eq!(get(), [1, 2], "nothing has changed");
+    let mut payload = VcpuAffinity::new_zeroed();
+    for flags in [HARD, SOFT] {
+        payload.flags = flags;
+        assert_eq!(ask(&world, XEN_DOMCTL_setvcpuaffinity, &payload).map(drop), Err(Errno::EINVAL), "no bitmap");
+    }
     let wrong = affinity(&world, XEN_DOMCTL_getvcpuaffinity, 1, 0, &[0], &[0]);
     assert_eq!(wrong, Err(Errno::EINVAL));
     assert_eq!(affinity(&world, XEN_DOMCTL_setvcpuaffinity, 2, HARD, &[1], &[]), Err(Errno::EINVAL));

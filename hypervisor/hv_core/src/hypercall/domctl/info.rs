@@ -4,7 +4,7 @@ use super::Done;
 use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::hypercall::Call;
-use hal::{MachineOps as _, Stage2Format as _};
+use hal::{Domid, MachineOps as _, Stage2Format as _};
 use machine::{Abi, Stage2};
 use xen_abi::Errno;
 use xen_abi::domctl::Domctl;
@@ -18,6 +18,7 @@ type ArchConfig = <Abi as DomctlArch>::ArchDomainConfig;
 
 /// XEN_DOMCTL_getdomaininfo: the first domain whose number is the one asked for, or higher.
 pub(super) fn get(call: &Call<'_>, op: &mut Domctl) -> Result<Done, Errno> {
+    Domid::new(op.domain).ok_or(Errno::EINVAL)?;
     let domain = call.hv.domains.first_from(op.domain).ok_or(Errno::ESRCH)?;
     op.domain = domain.id.raw();
     op.write_payload(&domain_info(call.hv, &domain));

@@ -10,6 +10,7 @@ use hal::MachineOps as _;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
 use xen_abi::vcpu::RUNSTATE_running;
+use xen_abi::xen::XenctlBitmap;
 
 /// vCPUs that one call creates before it lets interrupts in.
 const CREATE_BATCH: usize = 8;
@@ -113,11 +114,21 @@ pub(super) fn get_info(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Res
     Ok(Done::CopyBack)
 }
 
+/// Checks that a request has a bitmap for each affinity that it names, and names something.
+fn check_affinity(request: &VcpuAffinity) -> Result<(), Errno> {
+    let lacks = |flag, map: &XenctlBitmap| request.flags & flag != 0 && map.bitmap.is_null();
+    let invalid = request.flags == 0
+        || lacks(XEN_VCPUAFFINITY_HARD, &request.cpumap_hard)
+        || lacks(XEN_VCPUAFFINITY_SOFT, &request.cpumap_soft);
+    if invalid { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 /// XEN_DOMCTL_setvcpuaffinity: sets what was asked for, and reports what takes effect.
 pub(super) fn set_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
     let hv = call.hv;
     let request: VcpuAffinity = op.read_payload();
     let vcpu = find(domain, request.vcpu)?;
+    check_affinity(&request)?;
     let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
     let (hard, soft) = affinities(call, &request, (info.hard, info.soft))?;
     let online = hv.pools.with(hv, |pool, now| {
@@ -142,10 +153,6 @@ fn affinities(
     request: &VcpuAffinity,
     now: (CpuMask, CpuMask),
 ) -> Result<(CpuMask, CpuMask), Errno> {
-    let both = XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT;
-    if request.flags & both == 0 || request.flags & !(both | XEN_VCPUAFFINITY_FORCE) != 0 {
-        return Err(Errno::EINVAL);
-    }
     let pick = |flag, map, present| {
         if request.flags & flag == 0 { Ok(present) } else { bitmap::read_cpus(call, map) }
     };
@@ -160,6 +167,7 @@ pub(super) fn get_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) ->
     let hv = call.hv;
     let request: VcpuAffinity = op.read_payload();
     let vcpu = find(domain, request.vcpu)?;
+    check_affinity(&request)?;
     let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
     if request.flags & XEN_VCPUAFFINITY_HARD != 0 {
         bitmap::write_cpus(call, &request.cpumap_hard, info.hard)?;
