@@ -127,7 +127,7 @@ fn system_tests(workspace: &Workspace, options: &TestOptions, chosen: &[&Scenari
         println!();
         println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
         let started = Instant::now();
-        let outcome = scenario.run(workspace, &files, options.hypervisor);
+        let outcome = scenario.run(workspace, &files, options.hypervisor, options.parallel);
         let seconds = started.elapsed().as_secs();
         match outcome {
             Ok(()) => {

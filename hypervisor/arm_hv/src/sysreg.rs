@@ -13,7 +13,7 @@ use machine::Regs;
 /// Serves MRS, MSR or a system instruction that trapped.
 pub fn access(hv: &Hypervisor, current: &Current, regs: &mut Regs, access: SysRegAccess) {
     let (Some(guest), Some(platform)) = (ArmGuest::of(&current.domain), ArmPlatform::of(hv)) else { return };
-    let from_el0 = !regs.from_kernel();
+    let from_el0 = !regs.is_kernel();
     let handled = if access.is_read {
         read(hv, current, guest, sysreg::read(access.reg, from_el0, platform.ids())).map(|value| {
             regs.write(access.rt, value);

@@ -556,14 +556,10 @@ impl World {
 
     /// Destroys a domain as the tools do.
     pub fn destroy(&mut self, domain: &Arc<Domain>) {
-        for vcpu in domain.vcpus() {
-            self.hv.pause_vcpu(vcpu);
-        }
-        // Another pCPU waits for these to leave theirs; here all are the same thread.
-        self.settle();
         for _ in 0..10_000 {
-            if self.hv.destroy_domain(domain).unwrap() {
-                self.settle();
+            let done = self.hv.destroy_domain(domain).unwrap();
+            self.settle();
+            if done {
                 return;
             }
         }

@@ -125,7 +125,14 @@ impl Vuart {
     }
 
     /// The guest writes a register; `None` for one that cannot be written so.
-    pub fn write(&self, hv: &Hypervisor, domain: &Domain, offset: u32, size: AccessSize, value: u64) -> Option<()> {
+    pub fn write(
+        &self,
+        hv: &Hypervisor,
+        domain: &Domain,
+        offset: u32,
+        size: AccessSize,
+        value: u64,
+    ) -> Option<()> {
         self.with(hv, domain, |model, ring| Some(((), model.write(ring, offset, size, value as u32).ok()?)))
     }
 }

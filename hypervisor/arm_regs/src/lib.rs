@@ -67,7 +67,7 @@ impl hal::GuestRegs for GuestRegs {
         self.pc = self.pc.wrapping_sub(INSTRUCTION);
     }
 
-    fn from_kernel(&self) -> bool {
+    fn is_kernel(&self) -> bool {
         self.spsr & SPSR_EL_MASK != 0
     }
 }
@@ -109,7 +109,7 @@ pub struct SysRegs {
 }
 
 /// Floating-point and SIMD registers.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 #[repr(C, align(16))]
 pub struct FpRegs {
     /// q0 to q31.
@@ -118,12 +118,6 @@ pub struct FpRegs {
     pub fpsr: u64,
     /// Control.
     pub fpcr: u64,
-}
-
-impl Default for FpRegs {
-    fn default() -> Self {
-        Self { q: [0; 32], fpsr: 0, fpcr: 0 }
-    }
 }
 
 /// The virtual CPU interface of the interrupt controller while the vCPU is not loaded. List
@@ -190,8 +184,8 @@ mod tests {
     #[test]
     fn user_space_is_told_from_the_kernel() {
         let mut regs = GuestRegs { spsr: 0x1c5, ..GuestRegs::default() };
-        assert!(regs.from_kernel());
+        assert!(regs.is_kernel());
         regs.spsr = 0;
-        assert!(!regs.from_kernel());
+        assert!(!regs.is_kernel());
     }
 }

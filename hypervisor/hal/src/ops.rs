@@ -99,7 +99,7 @@ pub trait GuestRegs {
     /// arguments. Interrupts are taken in between.
     fn reissue(&mut self, args: [u64; 5]);
     /// Whether the trap came from the guest's kernel (not its user space).
-    fn from_kernel(&self) -> bool;
+    fn is_kernel(&self) -> bool;
 }
 
 /// All of a vCPU's register state while it is not loaded on a pCPU.

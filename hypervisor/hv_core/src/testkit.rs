@@ -2,10 +2,12 @@
 
 mod calls;
 mod check;
+mod fuzz;
 mod run;
 
 pub use calls::{Extents, GRANTS, LISTS};
-pub use check::check;
+pub use check::{check, foreign_gfns};
+pub use fuzz::{Act, Fuzzer, acts, memory_acts};
 pub use run::{Cpu, pin, pin_all};
 
 use crate::console::Level;

@@ -24,6 +24,23 @@ pub enum StoreDaemon {
     C,
 }
 
+/// How QEMU runs the emulated CPUs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emulation {
+    /// In turn on one host thread. A CPU that waits hands over at once, so this is the quicker one as long as the
+    /// host has not a core to spare for each emulated CPU.
+    InTurn,
+    /// Each on a host thread of its own: true concurrency, for races that the other kind cannot show.
+    Parallel,
+}
+
+impl Emulation {
+    /// [`Emulation::Parallel`] when asked for.
+    pub fn new(parallel: bool) -> Self {
+        if parallel { Self::Parallel } else { Self::InTurn }
+    }
+}
+
 /// A machine with its boot files.
 #[derive(Clone, Debug)]
 pub struct MachineConfig {
@@ -35,6 +52,8 @@ pub struct MachineConfig {
     pub cpus: u8,
     /// Memory in MiB.
     pub memory: u32,
+    /// How its CPUs are run.
+    pub emulation: Emulation,
     /// What runs on Dom0's console.
     pub dom0_console: Dom0Console,
     /// Dom0's xenstore daemon.
@@ -49,6 +68,7 @@ impl MachineConfig {
             gic: options.gic,
             cpus: options.cpus,
             memory: options.memory,
+            emulation: Emulation::new(options.parallel),
             dom0_console,
             store: StoreDaemon::OCaml,
         }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::config::MachineConfig;
+use super::config::{Emulation, MachineConfig};
 use super::require_program;
 use crate::build::BootFiles;
 
@@ -81,7 +81,7 @@ pub fn command(config: &MachineConfig) -> Command {
     let mut command = program();
     command.args(["-M", &format!("virt,virtualization=on,gic-version={}", config.gic)]);
     command.args(["-cpu", "cortex-a57", "-smp", &config.cpus.to_string(), "-m", &config.memory.to_string()]);
-    command.args(["-accel", "tcg,thread=single"]);
+    command.args(["-accel", accelerator(config.emulation)]);
     add_console_and_boot(
         &mut command,
         &config.files,
@@ -117,6 +117,13 @@ pub fn add_console_and_boot(
             option_value(&files.initrd.to_string_lossy())
         ),
     ]);
+}
+
+fn accelerator(emulation: Emulation) -> &'static str {
+    match emulation {
+        Emulation::InTurn => "tcg,thread=single",
+        Emulation::Parallel => "tcg,thread=multi",
+    }
 }
 
 /// A value inside one of QEMU's comma-separated options, where a comma is written twice.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::build::BootFiles;
 use crate::cli::Hypervisor;
 use crate::machine::Machine;
-use crate::machine::config::{Dom0Console, MachineConfig, StoreDaemon};
+use crate::machine::config::{Dom0Console, Emulation, MachineConfig, StoreDaemon};
 use crate::machine::console::Echo;
 use crate::machine::dom0::Dom0;
 use crate::workspace::Workspace;
@@ -27,6 +27,7 @@ pub struct Scenario {
     gic: u8,
     cpus: u8,
     store: StoreDaemon,
+    emulation: Emulation,
     steps: fn(&mut Dom0) -> Result<()>,
 }
 
@@ -39,15 +40,17 @@ pub static ALL: [Scenario; 6] = [
         gic: 3,
         cpus: 2,
         store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
         steps: demo::whole,
     },
     Scenario {
         name: "demo-gicv2",
-        about: "the same on GICv2, with the C xenstored",
+        about: "the same on GICv2, with the C xenstored and the CPUs emulated in parallel",
         smoke: false,
         gic: 2,
         cpus: 2,
         store: StoreDaemon::C,
+        emulation: Emulation::Parallel,
         steps: demo::whole,
     },
     Scenario {
@@ -57,6 +60,7 @@ pub static ALL: [Scenario; 6] = [
         gic: 3,
         cpus: 2,
         store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
         steps: verbs::steps,
     },
     Scenario {
@@ -66,6 +70,7 @@ pub static ALL: [Scenario; 6] = [
         gic: 3,
         cpus: 2,
         store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
         steps: cycles::steps,
     },
     Scenario {
@@ -75,6 +80,7 @@ pub static ALL: [Scenario; 6] = [
         gic: 3,
         cpus: 4,
         store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
         steps: several::three_guests,
     },
     Scenario {
@@ -84,6 +90,7 @@ pub static ALL: [Scenario; 6] = [
         gic: 3,
         cpus: 1,
         store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
         steps: several::shared_cpu,
     },
 ];
@@ -92,16 +99,24 @@ pub static ALL: [Scenario; 6] = [
 const MEMORY: u32 = 2048;
 
 impl Scenario {
-    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end.
+    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end. `parallel`
+    /// emulates all CPUs at once whatever the scenario says.
     ///
     /// # Errors
     /// The first step that failed, with the end of the log.
-    pub fn run(&self, workspace: &Workspace, files: &BootFiles, hypervisor: Hypervisor) -> Result<()> {
+    pub fn run(
+        &self,
+        workspace: &Workspace,
+        files: &BootFiles,
+        hypervisor: Hypervisor,
+        parallel: bool,
+    ) -> Result<()> {
         let config = MachineConfig {
             files: files.clone(),
             gic: self.gic,
             cpus: self.cpus,
             memory: MEMORY,
+            emulation: if parallel { Emulation::Parallel } else { self.emulation },
             dom0_console: Dom0Console::Agent,
             store: self.store,
         };

@@ -29,8 +29,8 @@ pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
         ensure_guests(dom0, &GUESTS)
     })?;
     step("All write to their disks at once", || {
-        let write = "(mount -t ext2 /dev/xvda /mnt && dd if=/dev/urandom of=/mnt/noise bs=64k count=64 \
-                     && sha256sum /mnt/noise >/run/sum && sync && touch /run/written) >/dev/null 2>&1 &";
+        let write = "{ (mount -t ext2 /dev/xvda /mnt && dd if=/dev/urandom of=/mnt/noise bs=64k count=64 \
+                     && sha256sum /mnt/noise >/run/sum && sync && touch /run/written) >/dev/null 2>&1 & }";
         for name in GUESTS {
             dom0.guest(name, write)?;
         }

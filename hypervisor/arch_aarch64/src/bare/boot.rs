@@ -25,6 +25,7 @@ global_asm!(
     mpidr_mask = const super::cpu::MPIDR_AFFINITY,
 );
 
+// SAFETY: the linker script defines these symbols; only their addresses are used.
 unsafe extern "C" {
     safe static image_head: u8;
     safe static text_end: u8;

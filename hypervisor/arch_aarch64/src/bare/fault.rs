@@ -42,7 +42,10 @@ pub(super) extern "C" fn report(frame: &FatalFrame) -> ! {
     if frame.kind == 0 && esr::has_address(frame.esr) {
         let _ = writeln!(out, "(XEN) address {:#018x}: {}", frame.far, esr::fault_name(frame.esr));
         if let Some(owner) = layout::stack_guard_of(frame.far) {
-            let _ = writeln!(out, "(XEN) this is the guard below the stack of pCPU {owner}: the stack overflowed");
+            let _ = writeln!(
+                out,
+                "(XEN) this is the guard below the stack of pCPU {owner}: the stack overflowed"
+            );
         }
     }
     let _ = writeln!(

@@ -5,6 +5,7 @@ use core::arch::global_asm;
 
 global_asm!(include_str!("memory.S"));
 
+// SAFETY: `memory.S` defines these with these arguments; what they need is with each.
 unsafe extern "C" {
     /// Copies `len` bytes that others may change meanwhile, each read once.
     pub(super) fn copy_shared(to: *mut u8, from: *const u8, len: usize);

@@ -18,6 +18,8 @@ global_asm!(
     report = sym fault::report,
 );
 
+// SAFETY: `switch.S` defines these with these arguments, and touches only guests' registers and
+// the context that it is given.
 unsafe extern "C" {
     /// Stores the system and floating-point registers of the guest on this pCPU.
     pub(super) safe fn save_guest(context: &mut Context);

@@ -122,7 +122,6 @@ registers! {
     CNTFRQ_EL0: Guest(3, 3, 14, 0, 0);
     CNTPCT_EL0: Guest(3, 3, 14, 0, 1);
     CNTV_CTL_EL0: Guest(3, 3, 14, 3, 1);
-    CNTV_CVAL_EL0: Guest(3, 3, 14, 3, 2);
     CNTHCTL_EL2: Guest(3, 4, 14, 1, 0);
     CNTHP_CTL_EL2: Guest(3, 4, 14, 2, 1);
     CNTHP_CVAL_EL2: Guest(3, 4, 14, 2, 2);

@@ -13,6 +13,7 @@ pub static HARDENING_LOOPS: AtomicU32 = AtomicU32::new(0);
 /// The firmware function that `guest_vectors_firmware` calls.
 pub static HARDENING_FUNCTION: AtomicU32 = AtomicU32::new(0);
 
+// SAFETY: the macro below defines these symbols; only their addresses are used.
 unsafe extern "C" {
     pub(super) safe static guest_vectors: u8;
     pub(super) safe static guest_vectors_loop: u8;

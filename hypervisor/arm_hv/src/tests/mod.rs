@@ -10,4 +10,5 @@ mod stress;
 mod switching;
 mod teardown;
 mod timers;
+mod vuart;
 mod waiting;

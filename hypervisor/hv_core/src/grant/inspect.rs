@@ -23,6 +23,7 @@ pub(crate) struct InspectedUse {
 
 /// A mapping.
 pub(crate) struct InspectedMapping {
+    pub(crate) handle: u32,
     pub(crate) owner: u16,
     pub(crate) gref: u32,
     pub(crate) read_only: bool,
@@ -34,12 +35,15 @@ impl DomainGrants {
     /// What it holds now.
     pub(crate) fn inspect(&self) -> Inspected {
         let (frames, active) = self.table.lock().inspect();
-        let active =
-            active.into_iter().map(|(gref, readers, writers)| InspectedUse { gref, readers, writers }).collect();
+        let active = active
+            .into_iter()
+            .map(|(gref, readers, writers)| InspectedUse { gref, readers, writers })
+            .collect();
         let maptrack = self.maptrack.lock();
         let mappings = maptrack
             .iter()
-            .map(|m| InspectedMapping {
+            .map(|(handle, m)| InspectedMapping {
+                handle,
                 owner: m.owner.raw(),
                 gref: m.gref,
                 read_only: m.read_only,

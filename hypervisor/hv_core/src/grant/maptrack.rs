@@ -136,11 +136,11 @@ impl Maptrack {
         })
     }
 
-    /// The mappings.
+    /// The mappings with their handles.
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Mapping> {
-        self.slots.iter().filter_map(|slot| match slot {
-            Slot::Used(mapping) => Some(mapping),
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Mapping)> {
+        (0..).zip(&self.slots).filter_map(|(handle, slot)| match slot {
+            Slot::Used(mapping) => Some((handle, mapping)),
             Slot::Free { .. } | Slot::Reserved => None,
         })
     }

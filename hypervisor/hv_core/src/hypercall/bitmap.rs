@@ -43,7 +43,7 @@ pub(super) fn write_words(call: &Call<'_>, map: &XenctlBitmap, words: &[u64]) ->
     for (slot, byte) in bytes.iter_mut().zip(words.iter().flat_map(|word| word.to_le_bytes())) {
         *slot = byte;
     }
-    if bits % 8 != 0
+    if !bits.is_multiple_of(8)
         && let Some(last) = bytes.get_mut(bits / 8)
     {
         *last &= (1 << (bits % 8)) - 1;

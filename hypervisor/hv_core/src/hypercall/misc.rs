@@ -19,7 +19,8 @@ const MULTICALL_BATCH: u64 = 64;
 /// vcpu_op(cmd, vcpu, arg).
 pub fn vcpu_op(call: &Call<'_>) -> Outcome {
     let [cmd, vcpu, arg, ..] = call.args;
-    let vcpu = usize::try_from(vcpu).ok().and_then(|id| call.domain.vcpu(id)).ok_or(Errno::ENOENT)?;
+    // The number is 32 bits wide; what lies above is noise.
+    let vcpu = call.domain.vcpu(vcpu as u32 as usize).ok_or(Errno::ENOENT)?;
     match cmd as u32 {
         VCPUOP_register_vcpu_info => {
             let request: VcpuRegisterVcpuInfo = call.guest().read(arg)?;
@@ -45,8 +46,8 @@ pub fn vcpu_op(call: &Call<'_>) -> Outcome {
 /// vm_assist(cmd, type).
 pub fn vm_assist(call: &Call<'_>) -> Outcome {
     let [cmd, kind, ..] = call.args;
-    // The one assist that means something to a translated guest.
-    if kind != u64::from(VMASST_TYPE_runstate_update_flag) {
+    // The one assist that means something to a translated guest. The type is 32 bits wide.
+    if kind as u32 != VMASST_TYPE_runstate_update_flag {
         return Err(Errno::EINVAL);
     }
     let bit = 1 << VMASST_TYPE_runstate_update_flag;
@@ -85,16 +86,16 @@ pub fn hvm_op(call: &Call<'_>) -> Outcome {
             | HVM_PARAM_CONSOLE_EVTCHN
             | HVM_PARAM_MONITOR_RING_PFN
     );
-    let own = domain.id == call.domain.id;
-    if !known || (request.index == HVM_PARAM_MONITOR_RING_PFN && !call.domain.privileged) {
+    if !known {
         return Err(Errno::EINVAL);
+    }
+    // The toolstack tells a guest where its rings are, not the guest itself; one it may not even see.
+    let tools_only = set || request.index == HVM_PARAM_MONITOR_RING_PFN;
+    if tools_only && domain.id == call.domain.id {
+        return Err(Errno::EPERM);
     }
     let param = domain.params.get(request.index as usize).ok_or(Errno::EINVAL)?;
     if set {
-        // The toolstack tells a guest where its rings are, not the guest itself.
-        if own && !call.domain.privileged {
-            return Err(Errno::EPERM);
-        }
         domain.guest.check_param(request.index, request.value)?;
         param.store(request.value, Ordering::Release);
     } else {
@@ -173,10 +174,12 @@ pub fn multicall(call: &Call<'_>) -> Outcome {
         let mut entry: MulticallEntry = guest.read(at)?;
         let [a0, a1, a2, a3, a4, _] = entry.args;
         let inner = Call { args: [a0, a1, a2, a3, a4], ..*call };
-        if entry.op == u64::from(__HYPERVISOR_multicall) {
-            return Err(Errno::EINVAL);
-        }
-        entry.result = match super::dispatch(&inner, entry.op) {
+        let outcome = if entry.op == u64::from(__HYPERVISOR_multicall) {
+            Err(Errno::EINVAL)
+        } else {
+            super::dispatch(&inner, entry.op)
+        };
+        entry.result = match outcome {
             Ok(Flow::Done(value)) => value,
             Ok(Flow::Again(args)) => {
                 for (slot, arg) in entry.args.iter_mut().zip(args) {

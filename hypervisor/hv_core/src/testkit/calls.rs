@@ -146,7 +146,13 @@ impl World {
     }
 
     /// Issues a domctl; the payload as the hypervisor left it.
-    pub fn domctl<T: Plain>(&self, caller: &Arc<Domain>, cmd: u32, domid: u16, payload: &T) -> Result<T, Errno> {
+    pub fn domctl<T: Plain>(
+        &self,
+        caller: &Arc<Domain>,
+        cmd: u32,
+        domid: u16,
+        payload: &T,
+    ) -> Result<T, Errno> {
         self.domctl_op(caller, cmd, domid, payload).map(|op| op.read_payload())
     }
 

@@ -67,6 +67,12 @@ fn walk_table(world: &World, table: Mfn, level: u32, first: u64, found: &mut Wal
     used
 }
 
+/// Where a domain maps pages of others by the tools' way.
+pub fn foreign_gfns(world: &World, domain: &Domain) -> Vec<Gfn> {
+    let foreign = |leaf: &&Leaf| [FOREIGN, FOREIGN_RO].contains(&leaf.soft);
+    walk(world, domain).leaves.iter().filter(foreign).map(|leaf| leaf.gfn).collect()
+}
+
 /// References by frame.
 type Counts = BTreeMap<u64, u64>;
 
@@ -153,7 +159,9 @@ fn check_domain(
             let place = (domain.id, leaf.gfn.plus(n));
             match leaf.soft {
                 RAM => assert!(record.charged && record.owner == domain.id.raw(), "{place:x?}: {record:?}"),
-                SHARED => assert!(!record.charged && record.owner == domain.id.raw(), "{place:x?}: {record:?}"),
+                SHARED => {
+                    assert!(!record.charged && record.owner == domain.id.raw(), "{place:x?}: {record:?}")
+                }
                 FOREIGN | FOREIGN_RO => assert!(record.owner != domain.id.raw(), "{place:x?}: {record:?}"),
                 GRANT | GRANT_RO => {
                     let known = |m: &crate::grant::InspectedMapping| {
@@ -184,7 +192,10 @@ fn check_domain(
                 in_pool += 1;
                 // The teardown empties tables without counting.
                 let entries = tables.remove(&mfn.0).unwrap_or(0);
-                assert!(domain.is_dying() || record.entries == entries, "table {mfn:x}: {entries} {record:?}");
+                assert!(
+                    domain.is_dying() || record.entries == entries,
+                    "table {mfn:x}: {entries} {record:?}"
+                );
             }
         }
         // A direct-mapped domain keeps what it gave up.

@@ -79,7 +79,12 @@ fn configuration_that_cannot_be_had_is_refused() {
     for config in [
         CreateDomainCommon { max_vcpus: 128, ..good },
         CreateDomainCommon { max_grant_frames: 64, max_maptrack_frames: 0, ..good },
-        CreateDomainCommon { max_grant_frames: 1, max_maptrack_frames: 1024, max_evtchn_port: u32::MAX, ..good },
+        CreateDomainCommon {
+            max_grant_frames: 1,
+            max_maptrack_frames: 1024,
+            max_evtchn_port: u32::MAX,
+            ..good
+        },
     ] {
         assert_eq!(world.create(5, config), Ok(5), "{config:?}");
         world.kill(5).unwrap();
@@ -169,7 +174,9 @@ fn use_everything(world: &World, domu: &Arc<Domain>, peer: &Arc<Domain>) {
             world.op(peer, events, EVTCHNOP_bind_interdomain, &bind).unwrap();
         }
     }
-    world.op(domu, events, EVTCHNOP_bind_virq, &EvtchnBindVirq { virq: VIRQ_TIMER, vcpu: 1, port: 0 }).unwrap();
+    world
+        .op(domu, events, EVTCHNOP_bind_virq, &EvtchnBindVirq { virq: VIRQ_TIMER, vcpu: 1, port: 0 })
+        .unwrap();
     world.op(domu, events, EVTCHNOP_bind_ipi, &EvtchnBindIpi { vcpu: 1, port: 0 }).unwrap();
     for vcpu in 0..2 {
         let mut control = EvtchnInitControl::new_zeroed();

@@ -78,7 +78,8 @@ fn registers_are_set_and_read_and_the_vcpu_comes_up() {
     ask(&world, XEN_DOMCTL_max_vcpus, &MaxVcpus { max: 2 }).unwrap();
     let (dom0, domu) = (world.get(0), world.get(5));
     let read = |vcpu: u32, ctxt: u64| {
-        ask(&world, XEN_DOMCTL_getvcpucontext, &VcpuContext { vcpu, _gap0: 0, ctxt: GuestHandle(ctxt) }).map(drop)
+        ask(&world, XEN_DOMCTL_getvcpucontext, &VcpuContext { vcpu, _gap0: 0, ctxt: GuestHandle(ctxt) })
+            .map(drop)
     };
     assert_eq!(read(1, LISTS.0), Err(Errno::ENODATA), "it never ran");
     world.put(&dom0, LISTS, &[0x77u8; 16]);
@@ -137,7 +138,14 @@ fn bitmap(world: &World, offset: u64, nr_bits: u32, words: &[u64]) -> XenctlBitm
     XenctlBitmap { bitmap: world.list(&world.get(0), offset, words), nr_bits, _gap0: 0 }
 }
 
-fn affinity(world: &World, cmd: u32, vcpu: u32, flags: u32, hard: &[u64], soft: &[u64]) -> Result<[u64; 2], Errno> {
+fn affinity(
+    world: &World,
+    cmd: u32,
+    vcpu: u32,
+    flags: u32,
+    hard: &[u64],
+    soft: &[u64],
+) -> Result<[u64; 2], Errno> {
     let payload = VcpuAffinity {
         vcpu,
         flags,
@@ -171,7 +179,11 @@ fn affinities_are_kept_and_what_takes_effect_is_told() {
     let mut payload = VcpuAffinity::new_zeroed();
     for flags in [HARD, SOFT] {
         payload.flags = flags;
-        assert_eq!(ask(&world, XEN_DOMCTL_setvcpuaffinity, &payload).map(drop), Err(Errno::EINVAL), "no bitmap");
+        assert_eq!(
+            ask(&world, XEN_DOMCTL_setvcpuaffinity, &payload).map(drop),
+            Err(Errno::EINVAL),
+            "no bitmap"
+        );
     }
     let wrong = affinity(&world, XEN_DOMCTL_getvcpuaffinity, 1, 0, &[0], &[0]);
     assert_eq!(wrong, Err(Errno::EINVAL));
@@ -258,7 +270,10 @@ fn written_pages_are_flushed_and_holes_passed() {
     world.add_to_physmap(&dom0, 5, XENMAPSPACE_shared_info, 0, Gfn(0x300)).unwrap();
     world.hv.machine.take_log();
     assert_eq!(flush(0x300, 1), Ok(()));
-    assert!(!world.hv.machine.take_log().iter().any(|e| matches!(e.op, Op::CleanFrames { .. })), "no memory of its own");
+    assert!(
+        !world.hv.machine.take_log().iter().any(|e| matches!(e.op, Op::CleanFrames { .. })),
+        "no memory of its own"
+    );
     for (start, count) in [(u64::MAX, 1), (1, u64::MAX), (1 << 28, 1), (0, 1 << 40)] {
         assert_eq!(flush(start, count), Err(Errno::EINVAL), "{start:x} {count:x}");
     }
@@ -285,7 +300,10 @@ fn handle_and_address_size_are_set() {
     assert_eq!(world.info(5).unwrap().handle, [7; 16]);
     assert_eq!(ask(&world, XEN_DOMCTL_set_address_size, &AddressSize { size: 64 }).map(drop), Ok(()));
     for size in [0, 32, 65, u32::MAX] {
-        assert_eq!(ask(&world, XEN_DOMCTL_set_address_size, &AddressSize { size }).map(drop), Err(Errno::EINVAL));
+        assert_eq!(
+            ask(&world, XEN_DOMCTL_set_address_size, &AddressSize { size }).map(drop),
+            Err(Errno::EINVAL)
+        );
     }
 }
 
@@ -374,7 +392,9 @@ fn virtual_interrupt_goes_to_the_domain_that_was_chosen() {
 #[test]
 fn limit_of_memory_is_counted_in_pages() {
     let (world, dom0, domu) = setup();
-    for (kb, pages) in [(0, 0), (3, 0), (4, 1), (4 * GUEST_PAGES + 3, GUEST_PAGES as u32), (u64::MAX, u32::MAX)] {
+    for (kb, pages) in
+        [(0, 0), (3, 0), (4, 1), (4 * GUEST_PAGES + 3, GUEST_PAGES as u32), (u64::MAX, u32::MAX)]
+    {
         ask(&world, XEN_DOMCTL_max_mem, &MaxMem { max_memkb: kb }).unwrap();
         assert_eq!(domu.max_pages(), pages, "{kb}");
         assert_eq!(world.info(5).unwrap().max_pages, u64::from(pages));

@@ -73,7 +73,8 @@ impl Kit {
     fn copy(&self, source: (Side, u16), dest: (Side, u16), len: u16) -> i16 {
         let op = self.world.grant_op(&self.dom0, GNTTABOP_copy, &copy_op(source, dest, len)).unwrap();
         check(&self.world, &[]);
-        let flags = [(&self.five, 9), (&self.five, 10), (&self.six, 9)].map(|(d, n)| self.world.grant_flags(d, n));
+        let flags =
+            [(&self.five, 9), (&self.five, 10), (&self.six, 9)].map(|(d, n)| self.world.grant_flags(d, n));
         assert_eq!(flags, [PERMIT, PERMIT | GTF_readonly, PERMIT], "no mark stays");
         op.status
     }
@@ -102,7 +103,10 @@ fn bytes_go_from_a_frame_to_a_grant_and_back() {
     assert_eq!(kit.copy((Grant(5, 10), 1000), (frame, 0), 3), GNTST_okay);
     assert_eq!(kit.bytes(&kit.dom0, 2, 0), [0x54, 0x22, 0x22, 0x22]);
     assert_eq!(kit.copy((frame, 0), (Grant(5, 9), 0), 4096), GNTST_okay);
-    assert_eq!(kit.world.take::<[u8; 4096]>(&kit.five, own(4).addr()), kit.world.take::<[u8; 4096]>(&kit.dom0, own(2).addr()));
+    assert_eq!(
+        kit.world.take::<[u8; 4096]>(&kit.five, own(4).addr()),
+        kit.world.take::<[u8; 4096]>(&kit.dom0, own(2).addr())
+    );
 }
 
 #[test]
@@ -115,7 +119,11 @@ fn bytes_go_between_grants_of_two_domains_and_between_own_frames() {
     assert_eq!(kit.bytes(&kit.six, 5, 4092), [0x65, 0x65, 0x54, 0x54]);
     assert_eq!(kit.copy((Frame(MINE, own(2)), 0), (Frame(MINE, own(3)), 0), 4), GNTST_okay);
     assert_eq!(kit.bytes(&kit.dom0, 3, 0), [0x22; 4]);
-    assert_eq!(kit.copy((Grant(5, 10), 4096), (Frame(MINE, own(3)), 4096), 0), GNTST_okay, "nothing is copied");
+    assert_eq!(
+        kit.copy((Grant(5, 10), 4096), (Frame(MINE, own(3)), 4096), 0),
+        GNTST_okay,
+        "nothing is copied"
+    );
 }
 
 #[test]
@@ -137,7 +145,9 @@ fn copy_beyond_a_page_is_refused() {
     let kit = Kit::new();
     kit.fill(&kit.five, 4, 0x54);
     let frame = Frame(MINE, own(2));
-    for (from, to, len) in [(4095, 0, 2), (0, 4095, 2), (4096, 0, 1), (0, 0, 4097), (0xffff, 0, 0xffff), (0, 0xffff, 1)] {
+    for (from, to, len) in
+        [(4095, 0, 2), (0, 4095, 2), (4096, 0, 1), (0, 0, 4097), (0xffff, 0, 0xffff), (0, 0xffff, 1)]
+    {
         assert_eq!(kit.copy((frame, from), (Grant(5, 9), to), len), GNTST_bad_copy_arg, "{from} {to} {len}");
     }
     assert_eq!(kit.bytes(&kit.five, 4, 0), [0x54; 4]);
@@ -163,7 +173,8 @@ fn pages_of_others_that_the_caller_maps_are_not_its_own() {
     assert_eq!(kit.world.map_foreign(&kit.dom0, 5, own(1), Gfn(0x301)), 0);
     for n in 0..2 {
         let there = Frame(MINE, Gfn(0x300 + n));
-        let op = kit.world.grant_op(&kit.dom0, GNTTABOP_copy, &copy_op((there, 0), (Grant(5, 9), 0), 8)).unwrap();
+        let op =
+            kit.world.grant_op(&kit.dom0, GNTTABOP_copy, &copy_op((there, 0), (Grant(5, 9), 0), 8)).unwrap();
         assert_eq!(op.status, GNTST_bad_page);
     }
     check(&kit.world, &[]);
@@ -200,7 +211,11 @@ fn page_in_use_by_another_cannot_be_copied_from() {
     kit.world.grant(&kit.five, 12, PERMIT, 6, own(4));
     let handle = kit.world.map_ok(&kit.six, 5, 12, Gfn(0x300));
     kit.world.grant(&kit.five, 12, PERMIT | GTF_reading | GTF_writing, 0, own(4));
-    let op = kit.world.grant_op(&kit.dom0, GNTTABOP_copy, &copy_op((Grant(5, 12), 0), (Frame(MINE, own(2)), 0), 8));
+    let op = kit.world.grant_op(
+        &kit.dom0,
+        GNTTABOP_copy,
+        &copy_op((Grant(5, 12), 0), (Frame(MINE, own(2)), 0), 8),
+    );
     assert_eq!(op.unwrap().status, GNTST_general_error);
     check(&kit.world, &[]);
     assert_eq!(kit.world.unmap(&kit.six, handle, Gfn(0x300)), GNTST_okay);

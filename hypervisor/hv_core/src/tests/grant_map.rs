@@ -505,7 +505,9 @@ fn long_list_lets_interrupts_in_and_is_done_whole() {
     let args = [GNTTABOP_map_grant_ref.into(), LISTS.0, 100, 0xaaaa, 0xbbbb];
     let vcpu = kit.dom0.vcpu(0).unwrap();
     let call = Call { hv: kit.world.hv, domain: &kit.dom0, vcpu, args };
-    let Ok(Flow::Again(more)) = dispatch(&call, __HYPERVISOR_grant_table_op.into()) else { panic!("done at once") };
+    let Ok(Flow::Again(more)) = dispatch(&call, __HYPERVISOR_grant_table_op.into()) else {
+        panic!("done at once")
+    };
     let done = 100 - more[2];
     assert!(done > 0 && done <= 64);
     assert_eq!((more[0], more[1]), (args[0], LISTS.0 + done * 32));

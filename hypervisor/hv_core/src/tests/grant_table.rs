@@ -98,10 +98,16 @@ fn operations_for_other_kinds_of_domains_answer_as_xen() {
     let mut replace = GnttabUnmapAndReplace::new_zeroed();
     (replace.host_addr, replace.handle) = (Gfn(0x300).addr().0, handle);
     replace.new_addr = own(3).addr().0;
-    assert_eq!(world.grant_op(&dom0, GNTTABOP_unmap_and_replace, &replace).unwrap().status, GNTST_general_error);
+    assert_eq!(
+        world.grant_op(&dom0, GNTTABOP_unmap_and_replace, &replace).unwrap().status,
+        GNTST_general_error
+    );
     let mut frames = GnttabGetStatusFrames::new_zeroed();
     (frames.nr_frames, frames.dom) = (1, DOMID_SELF);
-    assert_eq!(world.grant_op(&dom0, GNTTABOP_get_status_frames, &frames).unwrap().status, GNTST_general_error);
+    assert_eq!(
+        world.grant_op(&dom0, GNTTABOP_get_status_frames, &frames).unwrap().status,
+        GNTST_general_error
+    );
     check(&world, &[]);
     assert_eq!(world.unmap(&dom0, handle, Gfn(0x300)), GNTST_okay);
 }

@@ -98,7 +98,9 @@ fn shutdown_is_told_with_its_reason_and_stands_until_resumed() {
         let domu = world.domain(5, 2);
         assert_eq!(shut_down(&world, &domu, reason), Ok(0));
         let told = flags(&world, 5);
-        assert!(told.contains(DominfFlags::SHUTDOWN) && !told.contains(DominfFlags::PAUSED | DominfFlags::DYING));
+        assert!(
+            told.contains(DominfFlags::SHUTDOWN) && !told.contains(DominfFlags::PAUSED | DominfFlags::DYING)
+        );
         assert_eq!(told.shutdown_code(), reason);
         assert!(domu.vcpus().all(|v| !v.is_runnable()));
         assert_eq!(shut_down(&world, &domu, 1), Ok(0));

@@ -111,7 +111,8 @@ fn only_what_is_memory_can_be_given_back() {
 fn limit_of_the_domain_holds_and_can_be_raised() {
     let world = World::hostile();
     let (dom0, domu) = (world.get(0), world.domain(5, 1));
-    let set = |pages: u64| world.domctl(&dom0, XEN_DOMCTL_max_mem, 5, &MaxMem { max_memkb: pages * 4 }).unwrap();
+    let set =
+        |pages: u64| world.domctl(&dom0, XEN_DOMCTL_max_mem, 5, &MaxMem { max_memkb: pages * 4 }).unwrap();
     set(GUEST_PAGES + 1);
     let list = [page(70), page(71)];
     assert_eq!(world.extents(&dom0, 5, Extents::Populate, &list, 0), Ok(1));
@@ -225,7 +226,9 @@ fn block_that_does_not_fit_is_not_made() {
     let world = World::hostile();
     let domu = world.domain(5, 1);
     let free = free_frames(&world);
-    for (gfn, order) in [(FREE + 1, 9), (FREE, 10), (FREE, 64), (GUEST_RAM.0, 9), (1 << 28, 9), (u64::MAX - 511, 9)] {
+    for (gfn, order) in
+        [(FREE + 1, 9), (FREE, 10), (FREE, 64), (GUEST_RAM.0, 9), (1 << 28, 9), (u64::MAX - 511, 9)]
+    {
         assert!(!world.populate(&domu, gfn, order), "{gfn:x} {order}");
     }
     assert!(!world.populate(&domu, u64::MAX, 0));
@@ -329,7 +332,10 @@ fn direct_mapped(world: &World) -> (Arc<Domain>, u64) {
             assert!(memory.pool.grow(world.hv));
         }
         assert!(world.hv.frames.alloc_range(Mfn(first), GUEST_PAGES, domain.id, Use::Memory));
-        memory.p2m.insert_range(world.hv, &mut memory.pool, Gfn(first), Mfn(first), GUEST_PAGES, Kind::Ram).unwrap();
+        memory
+            .p2m
+            .insert_range(world.hv, &mut memory.pool, Gfn(first), Mfn(first), GUEST_PAGES, Kind::Ram)
+            .unwrap();
     }
     assert!(domain.charge(GUEST_PAGES as u32));
     world.hv.bring_up(domain.add_vcpu(world.hv, 0).unwrap());

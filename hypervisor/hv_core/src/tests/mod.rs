@@ -3,11 +3,15 @@
 mod create;
 mod domctl;
 mod features;
+mod fuzz;
 mod grant_copy;
 mod grant_map;
 mod grant_table;
+mod guest_ops;
 mod life;
 mod memory;
 mod physmap;
+mod scheduling;
 mod sysctl;
 mod table;
+mod wild;

@@ -55,10 +55,7 @@ fn shared_page_appears_where_the_guest_wants_it_in_place_of_its_memory() {
     assert_eq!(world.take::<u64>(&domu, HERE.addr()), 77, "it is the same page");
     assert_eq!(world.remove(&domu, own(2)), Ok(()));
     assert_eq!(world.take::<u64>(&domu, HERE.addr()), 77);
-    assert_eq!(
-        world.add_to_physmap(&domu, DOMID_SELF, XENMAPSPACE_shared_info, 1, HERE),
-        Err(Errno::EINVAL)
-    );
+    assert_eq!(world.add_to_physmap(&domu, DOMID_SELF, XENMAPSPACE_shared_info, 1, HERE), Err(Errno::EINVAL));
     check(&world, &[]);
 }
 
@@ -81,7 +78,8 @@ fn other_spaces_are_not_there() {
     let world = World::hostile();
     let domu = world.domain(5, 1);
     let mut errors = Vec::new();
-    for space in [XENMAPSPACE_gmfn, XENMAPSPACE_gmfn_range, XENMAPSPACE_gmfn_foreign, XENMAPSPACE_dev_mmio, 6] {
+    for space in [XENMAPSPACE_gmfn, XENMAPSPACE_gmfn_range, XENMAPSPACE_gmfn_foreign, XENMAPSPACE_dev_mmio, 6]
+    {
         errors.push(world.add_to_physmap(&domu, DOMID_SELF, space, own(1).0, HERE).unwrap_err());
     }
     assert_eq!(errors, [Errno::ENOSYS, Errno::ENOSYS, Errno::ENOSYS, Errno::EACCES, Errno::ENOSYS]);
@@ -126,7 +124,8 @@ fn each_entry_of_a_batch_has_an_error_of_its_own() {
     let world = World::hostile();
     let dom0 = world.get(0);
     world.domain(5, 1);
-    let pairs = [(own(0).0, HERE), (0x5555, HERE.plus(1)), (own(2).0, Gfn(u64::MAX >> 12)), (own(3).0, HERE.plus(3))];
+    let pairs =
+        [(own(0).0, HERE), (0x5555, HERE.plus(1)), (own(2).0, Gfn(u64::MAX >> 12)), (own(3).0, HERE.plus(3))];
     let einval = -(Errno::EINVAL as i32);
     assert_eq!(world.batch(&dom0, XENMAPSPACE_gmfn_foreign, 5, &pairs), (Ok(()), vec![0, einval, einval, 0]));
     check(&world, &[]);

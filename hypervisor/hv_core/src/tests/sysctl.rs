@@ -1,9 +1,9 @@
 //! Sysctls, and the console that some of them read.
 
-use crate::domain::Domain;
-use crate::testkit::{ARGS, GUEST_PAGES, LISTS, World, check};
 use crate::Work;
 use crate::console::Level;
+use crate::domain::Domain;
+use crate::testkit::{ARGS, GUEST_PAGES, LISTS, World, check};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,7 +31,10 @@ fn machine_is_described() {
     assert_eq!((info.total_pages, info.free_pages), (0x4000, world.hv.frames.free_frames()));
     assert_eq!(info.max_mfn, world.hv.frames.end().0 - 1);
     assert_eq!(info.capabilities, 9 | XEN_SYSCTL_PHYSCAP_gnttab_v1);
-    assert_eq!(ask(&world, XEN_SYSCTL_sched_id, &SchedId { sched_id: 0 }).unwrap().sched_id, XEN_SCHEDULER_CREDIT2);
+    assert_eq!(
+        ask(&world, XEN_SYSCTL_sched_id, &SchedId { sched_id: 0 }).unwrap().sched_id,
+        XEN_SCHEDULER_CREDIT2
+    );
     let heap = ask(&world, XEN_SYSCTL_availheap, &Availheap::new_zeroed()).unwrap();
     assert_eq!(heap.avail_bytes, info.free_pages << 12);
 }
@@ -42,7 +45,8 @@ fn processors_and_nodes_are_listed_as_far_as_there_is_room() {
     let dom0 = world.get(0);
     let topology = |num_cpus: u32, cputopo: GuestHandle| {
         world.list(&dom0, 0, &[0xeeu8; 64]);
-        ask(&world, XEN_SYSCTL_cputopoinfo, &CpuTopoInfo { num_cpus, _gap0: 0, cputopo }).map(|info| info.num_cpus)
+        ask(&world, XEN_SYSCTL_cputopoinfo, &CpuTopoInfo { num_cpus, _gap0: 0, cputopo })
+            .map(|info| info.num_cpus)
     };
     assert_eq!(topology(0, GuestHandle(0)), Ok(2), "how many there are");
     assert_eq!(topology(1, LIST), Ok(1));
@@ -126,7 +130,8 @@ fn parameters_of_the_scheduler_are_told_and_set() {
     let op = |cpupool_id: u32, sched_id: u32, cmd: u32, ratelimit_us: u32| {
         let mut request = SchedulerOp { cpupool_id, sched_id, cmd, _gap0: 0, u: [0; 2] };
         request.write_payload(&Credit2Schedule { ratelimit_us });
-        ask(&world, XEN_SYSCTL_scheduler_op, &request).map(|r| r.read_payload::<Credit2Schedule>().ratelimit_us)
+        ask(&world, XEN_SYSCTL_scheduler_op, &request)
+            .map(|r| r.read_payload::<Credit2Schedule>().ratelimit_us)
     };
     let (get, put, credit2) = (XEN_SYSCTL_SCHEDOP_getinfo, XEN_SYSCTL_SCHEDOP_putinfo, XEN_SCHEDULER_CREDIT2);
     assert_eq!(op(0, credit2, get, 0), Ok(1000));
@@ -140,7 +145,8 @@ fn parameters_of_the_scheduler_are_told_and_set() {
 }
 
 fn debug_keys(world: &World, keys: &[u8]) -> Result<(), Errno> {
-    let request = DebugKeys { keys: world.list(&world.get(0), 0, keys), nr_keys: keys.len() as u32, _gap0: 0 };
+    let request =
+        DebugKeys { keys: world.list(&world.get(0), 0, keys), nr_keys: keys.len() as u32, _gap0: 0 };
     ask(world, XEN_SYSCTL_debug_keys, &request).map(drop)
 }
 
@@ -149,7 +155,15 @@ fn debug_keys_report_what_goes_on() {
     let world = World::new();
     world.domain(5, 2);
     world.hv.machine.take_console();
-    for (key, says) in [(b'q', "d5v1"), (b'e', "d5"), (b'g', "d5"), (b'm', "free"), (b'a', "CPU1"), (b'h', "'h'"), (b'!', "0x21")] {
+    for (key, says) in [
+        (b'q', "d5v1"),
+        (b'e', "d5"),
+        (b'g', "d5"),
+        (b'm', "free"),
+        (b'a', "CPU1"),
+        (b'h', "'h'"),
+        (b'!', "0x21"),
+    ] {
         debug_keys(&world, &[key]).unwrap();
         let text = world.hv.machine.take_console();
         assert!(text.contains(says), "{key}: {text}");
@@ -193,7 +207,10 @@ fn console_is_read_in_parts_and_only_what_is_new() {
     say(&world, "three");
     assert_eq!(read(&world, 0, 1, end, 1000).0, "(XEN) three\n");
     for strange in [end + 1000, u32::MAX, end.wrapping_sub(100_000)] {
-        assert!(read(&world, 0, 1, strange, 1000).0.starts_with("(XEN) one"), "an index from nowhere: {strange}");
+        assert!(
+            read(&world, 0, 1, strange, 1000).0.starts_with("(XEN) one"),
+            "an index from nowhere: {strange}"
+        );
     }
 }
 
@@ -256,7 +273,11 @@ fn dom0_writes_to_the_console() {
     assert_eq!(world.hv.machine.take_console().as_bytes(), text);
     assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 0, 0), Ok(0));
     assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 1, WILD.0), Err(Errno::EFAULT));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 0x1_0000_0002, LISTS.0 + 0xffb), Ok(0), "the count has 32 bits");
+    assert_eq!(
+        console_io(&world, &dom0, CONSOLEIO_write, 0x1_0000_0002, LISTS.0 + 0xffb),
+        Ok(0),
+        "the count has 32 bits"
+    );
     assert_eq!(world.hv.machine.take_console(), "ab");
     assert_eq!(console_io(&world, &dom0, 2, 1, LISTS.0), Err(Errno::ENOSYS));
     for cmd in [CONSOLEIO_write, CONSOLEIO_read] {

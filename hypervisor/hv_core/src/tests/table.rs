@@ -9,7 +9,9 @@ use hal::PAGE_SIZE;
 use xen_abi::domctl::{Domctl, XEN_DOMCTL_INTERFACE_VERSION};
 use xen_abi::event_channel::{EVTCHNOP_init_control, EvtchnInitControl};
 use xen_abi::platform::{PlatformOp, XENPF_INTERFACE_VERSION};
-use xen_abi::sysctl::{CpupoolOp, Sysctl, XEN_SYSCTL_CPUPOOL_OP_INFO, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_cpupool_op};
+use xen_abi::sysctl::{
+    CpupoolOp, Sysctl, XEN_SYSCTL_CPUPOOL_OP_INFO, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_cpupool_op,
+};
 use xen_abi::xen::*;
 use xen_abi::{Errno, GuestHandle};
 use zerocopy::FromZeros as _;
@@ -114,7 +116,8 @@ fn numbers_without_a_row_do_not_exist() {
             continue;
         }
         let none = if call.number == __HYPERVISOR_vcpu_op { Errno::EINVAL } else { Errno::ENOSYS };
-        let probes = (0..130).chain([999, 1004, 4095, u32::MAX]).filter(|n| call.ops.iter().all(|op| op.number != *n));
+        let probes =
+            (0..130).chain([999, 1004, 4095, u32::MAX]).filter(|n| call.ops.iter().all(|op| op.number != *n));
         for number in probes {
             // The reset of event channels goes on by a number of its own; memory_op has six bits
             // for the command and grant_table_op twelve.
@@ -128,8 +131,8 @@ fn numbers_without_a_row_do_not_exist() {
                 continue;
             }
             let answer = answer(&world, &target, call.number, number);
-            let refused = answer == Err(none)
-                || answer == Err(Errno::EPERM) && [7, 18, 35, 36].contains(&call.number);
+            let refused =
+                answer == Err(none) || answer == Err(Errno::EPERM) && [7, 18, 35, 36].contains(&call.number);
             assert!(refused, "{} {number}: {answer:?}", call.name);
             let dom0 = world.get(0);
             assert_eq!(self::answer(&world, &dom0, call.number, number), Err(none), "{} {number}", call.name);

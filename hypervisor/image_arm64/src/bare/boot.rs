@@ -5,14 +5,12 @@ use core::fmt;
 use alloc::vec::Vec;
 
 use arch_aarch64::{
-    Bugs, Entry, GicInfo, Machine, MachineConfig, PrivateIrqs, Setup, SetupError, Span, StartError, StartMethod,
-    power, speculates_at,
+    Bugs, Entry, GicInfo, Machine, MachineConfig, PrivateIrqs, Setup, SetupError, Span, StartError,
+    StartMethod, power, speculates_at,
 };
 use arm_fdt::fdt::{FdtError, Tree};
 use arm_fdt::host::uart::{self, Uart, UartKind};
-use arm_fdt::host::{
-    Conduit, EnableMethod, Gic, GicVersion, HostInfo, HostInput, command_lines,
-};
+use arm_fdt::host::{Conduit, EnableMethod, Gic, GicVersion, HostInfo, HostInput, command_lines};
 use arm_fdt::{Explained, Fault, OutOfMemory, Range, RangeSet, cmdline};
 use hal::MachineOps as _;
 
@@ -66,7 +64,9 @@ pub fn refuse(entry: Entry) -> ! {
         let _ = start_console(&mut setup, &tree);
     }
     say!("Xenoxide was not entered at EL2, the hypervisor's exception level, but at EL1.");
-    say!("Start it with virtualization on: QEMU needs -M virt,virtualization=on; firmware must enter at EL2.");
+    say!(
+        "Start it with virtualization on: QEMU needs -M virt,virtualization=on; firmware must enter at EL2."
+    );
     if conduit == Some(Conduit::Hvc) {
         power::off_by_hvc();
     }
@@ -105,7 +105,8 @@ pub fn boot(entry: Entry) -> Result<&'static Hypervisor, BootError> {
         let setup = core::cell::RefCell::new(&mut setup);
         let read_u32 = |at| setup.borrow_mut().peek(at);
         let input = HostInput { image, fdt, read_u32: &read_u32 };
-        HostInfo::parse(&tree, &input, &mut |fault| say!("Warning: {}", tree.explain(fault))).map_err(wrong)?
+        HostInfo::parse(&tree, &input, &mut |fault| say!("Warning: {}", tree.explain(fault)))
+            .map_err(wrong)?
     };
     say!("RAM:");
     for bank in host.memory.as_slice() {
@@ -198,7 +199,9 @@ fn describe(machine: &Machine) {
     say!("Branch predictor hardening: {:?}", cpu.hardening);
     say!("Speculative store bypass: {:?}", cpu.store_bypass);
     if cpu.bugs.has(Bugs::GUEST_DEADLOCK) {
-        say!("Warning: CPU erratum 832075 or 1508412: a guest without its workaround can lock up the machine");
+        say!(
+            "Warning: CPU erratum 832075 or 1508412: a guest without its workaround can lock up the machine"
+        );
     }
     if speculates_at(cpu.midr) {
         say!("Workaround: no guest's translation is selected while its registers change");

@@ -19,11 +19,7 @@ pub struct Pages {
 impl Pages {
     /// A source that has nothing.
     pub const fn new() -> Self {
-        Self {
-            machine: Once::new(),
-            hypervisor: Once::new(),
-            boot: Mutex::new(Span { start: 0, end: 0 }),
-        }
+        Self { machine: Once::new(), hypervisor: Once::new(), boot: Mutex::new(Span { start: 0, end: 0 }) }
     }
 
     /// Gives memory that the machine keeps for the hypervisor.

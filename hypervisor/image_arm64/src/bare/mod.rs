@@ -1,4 +1,5 @@
 //! From entry to the first guest.
+#![allow(clippy::result_large_err, reason = "the boot runs once, and its errors explain themselves")]
 
 mod boot;
 mod early_log;

@@ -85,8 +85,7 @@ pub fn start(
     unsafe { machine.set_private(Maddr(rest.start).frame(), pages(rest), false) };
     hv.frames.release_range(Maddr(rest.start).frame(), pages(rest));
 
-    let input =
-        Dom0Input { tree: found.tree, host: found.host, options: found.options, uart: found.uart };
+    let input = Dom0Input { tree: found.tree, host: found.host, options: found.options, uart: found.uart };
     let dom0 = match dom0::build(hv, &input) {
         Ok(dom0) => dom0,
         Err(why) => {

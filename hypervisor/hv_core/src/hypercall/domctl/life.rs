@@ -10,7 +10,9 @@ use machine::Abi;
 use xen_abi::Errno;
 use xen_abi::domctl::v4_17::{CreateDomainCommon, DomctlArch};
 use xen_abi::domctl::{
-    VuartOp, XEN_DOMCTL_VUART_OP_INIT, XEN_DOMCTL_VUART_TYPE_VPL011,AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler};
+    AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler, VuartOp, XEN_DOMCTL_VUART_OP_INIT,
+    XEN_DOMCTL_VUART_TYPE_VPL011,
+};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// vCPUs that a domain can have at most (MAX_VIRT_CPUS on arm64).

@@ -61,7 +61,7 @@ pub(super) fn get_pool(domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> 
 /// XEN_DOMCTL_set_paging_mempool_size.
 pub(super) fn set_pool(call: &Call<'_>, domain: &Domain, op: &Domctl) -> Result<Done, Errno> {
     let request: PagingMempool = op.read_payload();
-    if request.size % PAGE_SIZE as u64 != 0 {
+    if !request.size.is_multiple_of(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
     let wanted = request.size >> PAGE_SHIFT;
