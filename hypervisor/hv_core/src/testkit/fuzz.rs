@@ -4,17 +4,21 @@
 //! is decided when the act is done. [`Fuzzer`] keeps the books that the checker needs: which pages
 //! event channels hold.
 
-use super::{ARGS, GRANTS, GUEST_PAGES, GUEST_RAM, LISTS, World, check, foreign_gfns};
+mod events;
+mod grants;
+mod words;
+
+use super::{ARGS, GUEST_PAGES, GUEST_RAM, LISTS, World, check, foreign_gfns};
+use words::{domid, gfn, order, peer, word};
 use crate::domain::Domain;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arch_fake::catch_end;
-use hal::{Gaddr, Gfn, Mfn};
+use hal::{Gaddr, Mfn};
 use proptest::prelude::*;
 use xen_abi::domctl::v4_17::arm64::CreateDomain;
 use xen_abi::domctl::*;
-use xen_abi::event_channel::*;
 use xen_abi::grant_table::*;
 use xen_abi::hvm::hvm_op::HvmParam;
 use xen_abi::memory::*;
@@ -24,7 +28,7 @@ use xen_abi::sysctl::{Sysctl, XEN_SYSCTL_INTERFACE_VERSION};
 use xen_abi::vcpu::*;
 use xen_abi::xen::*;
 use xen_abi::{GuestHandle, Plain};
-use zerocopy::{FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// The domains beside dom0.
 const OTHERS: [u16; 2] = [1, 2];
@@ -62,63 +66,10 @@ pub struct Fuzzer {
     /// Pages that event channels hold: vcpu_info for good, FIFO pages until a reset.
     infos: BTreeMap<u16, Vec<Mfn>>,
     fifos: BTreeMap<u16, Vec<Mfn>>,
-}
-
-/// A guest frame: of memory, of a block, a hole, far away, or of no guest.
-fn gfn(n: u8) -> Gfn {
-    let low = u64::from(n % 16);
-    match n / 16 {
-        0..4 => GUEST_RAM.plus(low),
-        4 => Gfn(0x300 + low),
-        5 => GRANTS.plus(low % 5),
-        6 => Gfn(low << 18),
-        7 => Gfn(0x90000 + low),
-        8 => Gfn(0x90000 + low * 31),
-        9 => Gfn((0x90000 + low) & !511),
-        10 => GUEST_RAM.plus(GUEST_PAGES - 9 + low % 10),
-        11 => Gfn(u64::MAX - low),
-        12 => Gfn((1 << 28) - 8 + low),
-        _ => GUEST_RAM.plus(16 + low),
-    }
-}
-
-fn order(n: u8) -> u32 {
-    match n {
-        0..160 => 0,
-        160..200 => u32::from(n % 4),
-        200..240 => 9,
-        _ => u32::from(n - 240),
-    }
-}
-
-fn domid(n: u8) -> u16 {
-    match n % 8 {
-        0..3 => u16::from(n % 3),
-        3 | 4 => DOMID_SELF,
-        5 => 1,
-        6 => 2,
-        _ => [7, DOMID_IO, DOMID_INVALID, 0xffff][usize::from(n) / 8 % 4],
-    }
-}
-
-/// A word as it may stand anywhere.
-fn word(n: u8) -> u64 {
-    let low = u64::from(n % 32);
-    match n / 32 {
-        0 => low,
-        1 => u64::from(domid(n)),
-        2 => gfn(n).0,
-        3 => LISTS.0 + low * 8,
-        4 => gfn(n.wrapping_mul(7)).addr().0,
-        5 => (low << 32) | (low / 2),
-        6 => 1 << (low * 2),
-        _ => u64::MAX - low,
-    }
-}
-
-/// The other domain that an act speaks of, as a number that is there.
-fn peer(n: u8) -> u16 {
-    u16::from(n % 3)
+    /// Event channels that wait for their peers: the domain, its port, and the peer.
+    unbound: Vec<(u16, u32, u16)>,
+    /// How often each thing was done.
+    done: BTreeMap<&'static str, usize>,
 }
 
 impl Fuzzer {
@@ -132,7 +83,7 @@ impl Fuzzer {
             world.map_grants(&domain);
         }
         world.hv.machine.take_log();
-        Self { world, infos: BTreeMap::new(), fifos: BTreeMap::new() }
+        Self { world, infos: BTreeMap::new(), fifos: BTreeMap::new(), unbound: Vec::new(), done: BTreeMap::new() }
     }
 
     /// Checks that everything is in order.
@@ -220,6 +171,21 @@ impl Fuzzer {
         let _ = self.world.hv.machine.guest_write(caller.root, at, value.as_bytes());
     }
 
+    /// Reads the caller's memory, if it is there.
+    fn read<T: FromBytes + IntoBytes>(&self, caller: &Domain, at: Gaddr, value: &mut T) -> bool {
+        self.world.hv.machine.guest_read(caller.root, at, value.as_mut_bytes()).is_ok()
+    }
+
+    /// Counts something that was done.
+    fn note(&mut self, what: &'static str) {
+        *self.done.entry(what).or_default() += 1;
+    }
+
+    /// How often each thing was done so far.
+    pub fn done(&self) -> &BTreeMap<&'static str, usize> {
+        &self.done
+    }
+
     fn call(&self, caller: &Arc<Domain>, number: u32, args: [u64; 5]) -> bool {
         matches!(catch_end(|| self.world.call(caller, number.into(), args)), Ok(Ok(_)))
     }
@@ -256,41 +222,15 @@ impl Fuzzer {
                 (acquire.domid, acquire.type_, acquire.frame) = (domid(a), XENMEM_resource_grant_table as u16, u64::from(b % 6));
                 (acquire.nr_frames, acquire.frame_list) = (u32::from(c % 4), GuestHandle(LISTS.0));
                 self.put(caller, LISTS, &[gfn(d).0, gfn(e).0, gfn(f).0]);
-                self.op(caller, __HYPERVISOR_memory_op, XENMEM_acquire_resource, &acquire);
-            }
-            6 | 7 => {
-                let flags = [GTF_permit_access, GTF_permit_access | GTF_readonly, u16::from(a)][usize::from(b % 3)];
-                let entry = GrantEntryV1 { flags, domid: peer(c), frame: gfn(d).0 as u32 };
-                self.put(caller, World::grant_at(u32::from(e % 8)), &entry);
-            }
-            8 | 9 => {
-                let mut map = GnttabMapGrantRef::new_zeroed();
-                let odd = if f == 0 { u32::from(e) } else { 0 };
-                map.flags = GNTMAP_host_map | if c % 2 == 0 { GNTMAP_readonly } else { 0 } | odd;
-                (map.host_addr, map.ref_, map.dom) = (gfn(a).addr().0, u32::from(b % 8), peer(d));
-                self.op(caller, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &map);
-            }
-            10 => {
-                // One of the mappings, mostly at its place.
-                let mappings = caller.grants.inspect().mappings;
-                let mut unmap = GnttabUnmapGrantRef::new_zeroed();
-                (unmap.handle, unmap.host_addr) = (u32::from(b), gfn(c).addr().0);
-                if let Some(m) = mappings.get(usize::from(a) % mappings.len().max(1)).filter(|_| d > 20) {
-                    (unmap.handle, unmap.host_addr) = (m.handle, m.gfn.addr().0);
+                if self.op(caller, __HYPERVISOR_memory_op, XENMEM_acquire_resource, &acquire) {
+                    self.note("resource mapped");
                 }
-                self.op(caller, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &unmap);
             }
-            11 => {
-                let mut copy = GnttabCopy::new_zeroed();
-                copy.flags = u16::from(a % 4);
-                copy.len = u16::from(b) * 17;
-                for (side, flag, n) in [(&mut copy.source, 1, c), (&mut copy.dest, 2, d)] {
-                    let by_grant = a & flag != 0;
-                    (side.domid, side.u) = if by_grant { (peer(e), u64::from(n % 8)) } else { (DOMID_SELF, gfn(n).0) };
-                    side.offset = u16::from(f) * 8;
-                }
-                self.op(caller, __HYPERVISOR_grant_table_op, GNTTABOP_copy, &copy);
-            }
+            6 => self.grant(caller, act.with),
+            7 => self.repair(caller),
+            8 | 9 => self.map(caller, act.with),
+            10 => self.unmap(caller, act.with),
+            11 => self.copy(caller, act.with),
             12 => {
                 // The guest looks at its memory, and so do its caches of translations.
                 let _ = self.world.hv.machine.guest_read(caller.root, gfn(a).addr(), &mut [0; 8]);
@@ -299,8 +239,12 @@ impl Fuzzer {
                 let args = [VCPUOP_register_runstate_memory_area.into(), u64::from(d % 3), ARGS.0, 0, 0];
                 self.call(caller, __HYPERVISOR_vcpu_op, args);
             }
-            13 => self.tools(caller, act),
-            14..18 => self.events(caller, act),
+            13 => {
+                // Mostly by whom it is for.
+                let tools = if act.with[7] < 220 { self.world.get(0) } else { caller.clone() };
+                self.tools(&tools, act);
+            }
+            14..18 => self.events(caller, act.with),
             18 => {
                 let id = VcpuRegisterVcpuInfo { mfn: gfn(a).0, offset: u32::from(b) * 16, rsvd: 0 };
                 let page = caller.lookup(self.world.hv, gfn(a)).map(|entry| entry.mfn);
@@ -308,6 +252,7 @@ impl Fuzzer {
                 let args = [VCPUOP_register_vcpu_info.into(), u64::from(c % 3), ARGS.0, 0, 0];
                 if self.call(caller, __HYPERVISOR_vcpu_op, args) {
                     self.infos.entry(caller.id.raw()).or_default().extend(page);
+                    self.note("vcpu_info placed");
                 }
             }
             19 => {
@@ -344,7 +289,7 @@ impl Fuzzer {
     }
 
     /// Reservations.
-    fn extents(&self, caller: &Arc<Domain>, act: &Act) {
+    fn extents(&mut self, caller: &Arc<Domain>, act: &Act) {
         let [a, b, c, d, e, f, g, _] = act.with;
         let list = [gfn(a), gfn(b), gfn(c)].map(|gfn| gfn.0);
         self.put(caller, LISTS, &list);
@@ -357,11 +302,15 @@ impl Fuzzer {
             _gap0: [0; 3],
         };
         let cmd = if act.kind == 0 { XENMEM_populate_physmap } else { XENMEM_decrease_reservation };
-        self.op(caller, __HYPERVISOR_memory_op, cmd, &request);
+        self.put(caller, ARGS, &request);
+        let done = self.world.call(caller, __HYPERVISOR_memory_op.into(), [cmd.into(), ARGS.0, 0, 0, 0]);
+        if done.is_ok_and(|done| done > 0) {
+            self.note(if act.kind == 0 { "extent populated" } else { "extent given back" });
+        }
     }
 
     /// Pages of others.
-    fn batch(&self, caller: &Arc<Domain>, act: &Act) {
+    fn batch(&mut self, caller: &Arc<Domain>, act: &Act) {
         let [a, b, c, d, e, f, g, h] = act.with;
         self.put(caller, LISTS, &[gfn(a).0, gfn(b).0]);
         self.put(caller, LISTS.plus(64), &[gfn(c).0, gfn(d).0]);
@@ -374,14 +323,19 @@ impl Fuzzer {
             gpfns: GuestHandle(LISTS.0 + 64),
             errs: GuestHandle(LISTS.0 + 128),
         };
-        self.op(caller, __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, &request);
+        if self.op(caller, __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, &request) {
+            let mut errors = [1i32; 2];
+            if self.read(caller, LISTS.plus(128), &mut errors) && request.size > 0 && errors[0] == 0 {
+                self.note("foreign page mapped");
+            }
+        }
     }
 
     /// Domctls that change what there is.
     fn tools(&mut self, caller: &Arc<Domain>, act: &Act) {
         let [a, b, c, d, ..] = act.with;
         let target = peer(b);
-        match a % 16 {
+        let done = match a % 16 {
             0 => self.domctl(caller, XEN_DOMCTL_destroydomain, target, &0u64),
             1 => self.domctl(caller, XEN_DOMCTL_max_mem, target, &MaxMem { max_memkb: u64::from(c) * 4 + 4000 * u64::from(d) }),
             2 => {
@@ -411,45 +365,21 @@ impl Fuzzer {
                 self.domctl(caller, u32::from(c % 90), domid(b), &payload)
             }
         };
-    }
-
-    /// Event channels; the pages that they take are noted.
-    fn events(&mut self, caller: &Arc<Domain>, act: &Act) {
-        let [a, b, c, d, ..] = act.with;
-        let cmd = u32::from(a % 15);
-        let id = caller.id.raw();
-        let number = __HYPERVISOR_event_channel_op;
-        let page = caller.lookup(self.world.hv, gfn(b)).map(|entry| entry.mfn);
-        match cmd {
-            EVTCHNOP_init_control => {
-                let mut control = EvtchnInitControl::new_zeroed();
-                (control.control_gfn, control.offset, control.vcpu) = (gfn(b).0, u32::from(c) * 8, u32::from(d % 3));
-                if self.op(caller, number, cmd, &control) {
-                    self.fifos.entry(id).or_default().extend(page);
-                }
-            }
-            EVTCHNOP_expand_array => {
-                if self.op(caller, number, cmd, &EvtchnExpandArray { array_gfn: gfn(b).0 }) {
-                    self.fifos.entry(id).or_default().extend(page);
-                }
-            }
-            EVTCHNOP_reset | EVTCHNOP_reset_cont => {
-                let target = if c % 2 == 0 { id } else { peer(d) };
-                if self.op(caller, number, cmd, &EvtchnReset { dom: target }) {
-                    self.fifos.remove(&target);
-                }
-            }
-            EVTCHNOP_alloc_unbound => {
-                let alloc = EvtchnAllocUnbound { dom: domid(b), remote_dom: peer(c), port: 0 };
-                self.op(caller, number, cmd, &alloc);
-            }
-            EVTCHNOP_bind_interdomain => {
-                let bind = EvtchnBindInterdomain { remote_dom: peer(b), _gap0: 0, remote_port: u32::from(c % 16), local_port: 0 };
-                self.op(caller, number, cmd, &bind);
-            }
-            _ => {
-                self.op(caller, number, cmd, &[u32::from(b % 24), u32::from(c % 3), u32::from(d % 16), 0]);
-            }
+        if done {
+            const WHAT: [&str; 11] = [
+                "domain destroyed",
+                "memory limited",
+                "table pool set",
+                "caches cleaned",
+                "domain paused",
+                "domain unpaused",
+                "domain unpaused",
+                "domain resumed",
+                "domain created",
+                "vCPUs made",
+                "vCPU context set",
+            ];
+            self.note(WHAT.get(usize::from(a % 16)).unwrap_or(&"another domctl"));
         }
     }
 

@@ -3,6 +3,8 @@
 //! `XENOXIDE_FUZZ_CALLS` sets how many calls are issued in all.
 
 use crate::testkit::{Act, Fuzzer, acts, memory_acts};
+use alloc::collections::BTreeMap;
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
 
 /// Calls of one case.
@@ -49,4 +51,38 @@ fn random_hypercalls_harm_nothing() {
         Ok(())
     });
     result.unwrap();
+}
+
+#[test]
+fn random_acts_reach_what_they_are_for() {
+    let mut runner = TestRunner::deterministic();
+    let mut done = BTreeMap::new();
+    for _ in 0..8 {
+        let mut fuzzer = Fuzzer::new();
+        let acts = acts(CASE).new_tree(&mut runner).unwrap().current();
+        acts.iter().for_each(|act| fuzzer.act(act));
+        for (what, count) in fuzzer.done() {
+            *done.entry(*what).or_insert(0) += count;
+        }
+        fuzzer.finish();
+    }
+    let all = [
+        "extent populated",
+        "extent given back",
+        "foreign page mapped",
+        "resource mapped",
+        "grant mapped",
+        "grant unmapped",
+        "copy of frames",
+        "copy by grant",
+        "domain destroyed",
+        "domain created",
+        "event channel bound",
+        "vcpu_info placed",
+        "FIFO control block",
+    ];
+    for what in all {
+        assert!(done.contains_key(what), "never: {what}; done: {done:?}");
+    }
+    println!("{done:?}");
 }
