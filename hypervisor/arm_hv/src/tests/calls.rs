@@ -3,7 +3,8 @@
 use crate::testkit::*;
 use crate::{power, trap};
 use alloc::sync::Arc;
-use arch_fake::{MachineEnd, Trap};
+use arch_fake::{LoadedRegs, MachineEnd, Trap};
+use arm_regs::ArmOps as _;
 use arm_vm::exit::ESR_HYPERCALL;
 use hal::PcpuId;
 use hv_core::domain::ShutdownReason;
@@ -70,22 +71,30 @@ fn vcpu_that_went_off_starts_afresh() {
     let first = domain.vcpu(0).unwrap();
     let second = world.start(&domain, 1);
     world.open_gic(&second);
+    // One interrupt active, one pending, both timers running.
     world.set_virtual_timer(&second, 1000);
+    let now = world.machine().ticks();
+    world.sysreg(&second, CNTP_CVAL, Some(now + 1000)).unwrap();
+    world.sysreg(&second, CNTP_CTL, Some(1)).unwrap();
     world.sgi(first, 3, 2);
-    world.settle();
     assert_eq!(world.ack(&second), Some(3));
+    world.sgi(first, 4, 2);
+    world.settle();
     world.hvc_off(&second);
     assert_eq!(second.pcpu(), None);
     assert_eq!(world.psci(first, [AFFINITY_INFO, 1, 0, 0]), 1);
+
     world.start(&domain, 1);
     assert_eq!(world.regs(&second).pc, ENTRY);
-    assert_eq!(
-        world.loaded(&second, |regs| (regs.sys.cntv_ctl_el0, regs.gic.vmcr, regs.gic.ap1r[0])),
-        (0, 0, 0)
-    );
-    let enabled = world.redistributor(&second) + GICR_ISENABLER0;
-    assert_eq!(world.load(&second, enabled) >> 16, 0, "private interrupts are off again");
+    let timer_and_interface =
+        |regs: &mut LoadedRegs| (regs.sys.cntv_ctl_el0, regs.gic.vmcr, regs.gic.ap1r[0]);
+    assert_eq!(world.loaded(&second, timer_and_interface), (0, 0, 0));
+    assert_eq!(world.sysreg(&second, CNTP_CTL, None), Ok(0));
+    let registers = world.redistributor(&second) + 0x1_0000;
+    let [enabled, pending, active] = [0x100, 0x200, 0x300].map(|at| world.load(&second, registers + at));
+    assert_eq!((enabled >> 16, pending, active), (0, 0, 0));
     world.open_gic(&second);
+    world.advance(1_000_000);
     assert_eq!(world.drain(&second), []);
 }
 

@@ -115,8 +115,10 @@ impl Run {
             let pcpus = (first..machine.nr_cpus()).map(PcpuId);
             let threads: Vec<_> = pcpus.map(|cpu| scope.spawn(move || self.pcpu(cpu))).collect();
             let ending = Ending(self);
+            let patience = Instant::now() + Duration::from_secs(120);
             let mut enough = false;
             while !(threads.iter().any(|t| t.is_finished()) || enough && self.done.load(Ordering::SeqCst)) {
+                assert!(Instant::now() < patience, "the interrupts do not go round any more");
                 enough = beside();
                 machine.advance(3_000);
                 std::thread::sleep(Duration::from_micros(20));

@@ -46,7 +46,7 @@ pub struct Act {
 
 /// Acts of all kinds.
 pub fn acts(count: usize) -> impl Strategy<Value = Vec<Act>> {
-    some_acts(0..32, count)
+    some_acts(0..30, count)
 }
 
 /// Acts that change memory, maps and grants.
@@ -239,7 +239,7 @@ impl Fuzzer {
                 let args = [VCPUOP_register_runstate_memory_area.into(), u64::from(d % 3), ARGS.0, 0, 0];
                 self.call(caller, __HYPERVISOR_vcpu_op, args);
             }
-            13 => {
+            13 | 24..27 => {
                 // Mostly by whom it is for.
                 let tools = if act.with[7] < 220 { self.world.get(0) } else { caller.clone() };
                 self.tools(&tools, act);
