@@ -62,8 +62,9 @@ fn start(hv: &Hypervisor, domain: &Domain, id: usize, entry: u64, x0: u64) -> Re
         return Err(CpuOnError::AlreadyOn);
     }
     guest.start_vcpu(hv, domain, id, |offset| enter_at(id, entry, x0, offset, &mut context));
-    drop(context);
+    // Up before the lock goes, so that a second caller sees it.
     hv.bring_up(vcpu);
+    drop(context);
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub const SPARE: Gaddr = Gfn(GUEST_RAM.0 + GUEST_PAGES - 2).addr();
 pub const CONSOLE: u32 = 33;
 /// Where a guest has its shared information page, once it has mapped it.
 pub const SHARED: Gaddr = Gfn(0x39000).addr();
-/// The PPI that dom0 gets for events, and the number of its physical lines.
+/// The PPI that dom0 gets for events.
 pub const DOM0_EVENT_PPI: u32 = 20;
 /// Where the machine's GICV is with version 2, as on QEMU's machine; there is no RAM.
 pub const GICV: Maddr = Maddr(0x0804_0000);

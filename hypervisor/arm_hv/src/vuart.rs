@@ -101,16 +101,17 @@ impl Vuart {
         domain: &Domain,
         f: impl FnOnce(&Vpl011, &Ring<'_>) -> Option<(R, Outcome)>,
     ) -> Option<R> {
-        let (result, outcome, evtchn) = {
+        let guest = ArmGuest::of(domain)?;
+        let (result, notify, evtchn, kicks) = {
             let port = self.0.lock();
             let port = port.as_ref()?;
             let (result, outcome) = f(&port.model, &Ring(port.ring.frame(hv)?))?;
-            (result, outcome, port.evtchn)
+            // Under the lock, so that the level of the last access is the one that stays.
+            let kicks = guest.vgic.set_level(Line::Spi { intid: GUEST_VPL011_SPI }, outcome.level);
+            (result, outcome.notify, port.evtchn, kicks)
         };
-        let guest = ArmGuest::of(domain)?;
-        let kicks = guest.vgic.set_level(Line::Spi { intid: GUEST_VPL011_SPI }, outcome.level);
         kick_all(hv, domain, kicks, None);
-        if outcome.notify {
+        if notify {
             notify_from_hypervisor(hv, domain, evtchn);
         }
         Some(result)

@@ -4,7 +4,7 @@ use crate::testkit::*;
 use alloc::sync::Arc;
 use arch_fake::{Access, Trap};
 use arm_regs::ArmOps as _;
-use hal::{Gaddr, MachineOps as _};
+use hal::Gaddr;
 use hv_core::Vcpu;
 
 /// An address where the guest has nothing.
@@ -149,10 +149,12 @@ fn asynchronous_abort_that_comes_at_a_switch_is_the_old_guests() {
 }
 
 #[test]
-fn stale_loaded_state_is_not_left_behind_when_a_guest_waits() {
+fn pcpu_without_a_guest_has_nothing_of_the_last_one() {
     let mut world = World::cpus(1);
     let vcpu = guest(&mut world);
+    let cpu = world.cpu_of(&vcpu);
     world.wfi(&vcpu);
-    assert_eq!((world.machine().read_gic_hcr(), world.machine().loaded_on(&vcpu.context.lock())), (0, None));
-    assert_eq!(world.machine().this_cpu().0, 0);
+    let machine = world.machine();
+    assert_eq!((machine.read_gic_hcr(), machine.stage2_of(cpu)), (0, None));
+    assert_eq!(machine.loaded_on(&vcpu.context.lock()), None);
 }
