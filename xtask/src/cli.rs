@@ -118,9 +118,9 @@ pub struct BuildOptions {
 /// Options of `./x test`.
 #[derive(Args, Clone, Debug)]
 pub struct TestOptions {
-    /// CPU architecture of the system tests
-    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
-    pub arch: Arch,
+    /// CPU architecture of the system tests; any when absent
+    #[arg(long, value_enum)]
+    pub arch: Option<Arch>,
     /// Hypervisor under the system tests
     #[arg(long, value_enum, default_value = "ours")]
     pub hypervisor: Hypervisor,

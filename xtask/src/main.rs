@@ -29,22 +29,20 @@ use workspace::Workspace;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let done = |()| ExitCode::SUCCESS;
     let outcome = Workspace::find().and_then(|workspace| match cli.verb {
-        Verb::Run(options) => run::run(&workspace, &options),
+        Verb::Run(options) => run::run(&workspace, &options).map(done),
         Verb::Test(options) => test::test(&workspace, &options),
-        Verb::Build(options) => build::build_verb(&workspace, &options),
-        Verb::Check => check::check(&workspace),
-        Verb::Shell(options) => shell::shell(&workspace, &options),
-        Verb::Clean(options) => clean::clean(&workspace, &options),
-        Verb::Bench(options) => bench::bench(&workspace, &options),
+        Verb::Build(options) => build::build_verb(&workspace, &options).map(done),
+        Verb::Check => check::check(&workspace).map(done),
+        Verb::Shell(options) => shell::shell(&workspace, &options).map(done),
+        Verb::Clean(options) => clean::clean(&workspace, &options).map(done),
+        Verb::Bench(options) => bench::bench(&workspace, &options).map(done),
         Verb::Soak(_) => Err(unbuilt::verb("soak")),
         Verb::Fuzz(_) => Err(unbuilt::verb("fuzz")),
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::failure(&error);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        report::failure(&error);
+        ExitCode::FAILURE
+    })
 }

@@ -2,10 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::build;
 use crate::cargo;
 use crate::cli::TestOptions;
 use crate::report;
@@ -26,11 +25,11 @@ impl Tally {
     }
 }
 
-/// Runs the tests that `options` choose; the last line it prints is the sum.
+/// Runs the tests that `options` choose; the last line it prints is the sum. The exit code tells whether all passed.
 ///
 /// # Errors
-/// When a test failed.
-pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
+/// When no test could be chosen or started.
+pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     if options.list {
         for scenario in &scenarios::ALL {
             println!(
@@ -40,7 +39,7 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
                 scenario.about
             );
         }
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(options)?;
     let started = Instant::now();
@@ -48,16 +47,13 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     if options.only.is_empty() {
         tally.add(host_tests(workspace)?);
     }
-    if !chosen.is_empty() {
-        tally.add(system_tests(workspace, options, &chosen));
+    for scenario in chosen {
+        tally.add(system_test(workspace, options, scenario));
     }
     println!();
     println!("took {} s", started.elapsed().as_secs());
     println!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.failed > 0 {
-        bail!("tests failed");
-    }
-    Ok(())
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn choose(options: &TestOptions) -> Result<Vec<&'static Scenario>> {
@@ -70,10 +66,15 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Scenario>> {
         }
     }
     let wanted = |scenario: &&Scenario| {
-        (options.only.is_empty() || options.only.iter().any(|name| name == scenario.name))
+        scenario.fits(options.hypervisor, options.arch)
+            && (options.only.is_empty() || options.only.iter().any(|name| name == scenario.name))
             && (!options.smoke || scenario.smoke)
     };
-    Ok(scenarios::ALL.iter().filter(wanted).collect())
+    let chosen: Vec<_> = scenarios::ALL.iter().filter(wanted).collect();
+    if chosen.is_empty() {
+        bail!("no system test fits these options on {}", options.hypervisor);
+    }
+    Ok(chosen)
 }
 
 /// `cargo test` over all crates that run on this machine.
@@ -114,34 +115,23 @@ fn tally_of(line: &str) -> Option<Tally> {
     Some(Tally { passed: number("passed")?, failed: number("failed")? })
 }
 
-fn system_tests(workspace: &Workspace, options: &TestOptions, chosen: &[&Scenario]) -> Tally {
-    let mut tally = Tally::default();
-    let files = match build::boot_files(workspace, options.arch, options.hypervisor) {
-        Ok(files) => files,
-        Err(error) => {
-            report::failure(&error.context("the system tests cannot be booted"));
-            return Tally { passed: 0, failed: u32::try_from(chosen.len()).unwrap_or(u32::MAX) };
+fn system_test(workspace: &Workspace, options: &TestOptions, scenario: &Scenario) -> Tally {
+    println!();
+    println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
+    let started = Instant::now();
+    let outcome = scenario.run(workspace, options.hypervisor, options.parallel);
+    let seconds = started.elapsed().as_secs();
+    match outcome {
+        Ok(()) => {
+            println!("==== {} passed in {seconds} s", scenario.name);
+            Tally { passed: 1, failed: 0 }
         }
-    };
-    for scenario in chosen {
-        println!();
-        println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
-        let started = Instant::now();
-        let outcome = scenario.run(workspace, &files, options.hypervisor, options.parallel);
-        let seconds = started.elapsed().as_secs();
-        match outcome {
-            Ok(()) => {
-                tally.passed += 1;
-                println!("==== {} passed in {seconds} s", scenario.name);
-            }
-            Err(error) => {
-                tally.failed += 1;
-                report::failure(&error);
-                println!("==== {} FAILED after {seconds} s", scenario.name);
-            }
+        Err(error) => {
+            report::failure(&error);
+            println!("==== {} FAILED after {seconds} s", scenario.name);
+            Tally { passed: 0, failed: 1 }
         }
     }
-    tally
 }
 
 #[cfg(test)]

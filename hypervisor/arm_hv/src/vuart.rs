@@ -10,8 +10,8 @@ use hal::{Domid, FrameMem as _, Gfn};
 use hv_core::event::{alloc_for_hypervisor, notify_from_hypervisor};
 use hv_core::memory::HeldPage;
 use hv_core::{Domain, Hypervisor};
+use lock::Mutex;
 use machine::Frame;
-use spin::Mutex;
 use xen_abi::Errno;
 use xen_abi::arch_arm::{GUEST_PL011_BASE, GUEST_PL011_SIZE, GUEST_VPL011_SPI};
 

@@ -5,7 +5,7 @@
 
 use crate::exit::AccessSize;
 use crate::vgic::Abort;
-use spin::mutex::TicketMutex;
+use lock::Mutex;
 
 /// Bytes of the ring half towards the guest (`xencons_interface.in`, public/io/console.h).
 pub const IN_SIZE: u32 = 1024;
@@ -99,7 +99,7 @@ impl State {
 /// One UART.
 #[derive(Debug)]
 pub struct Vpl011 {
-    state: TicketMutex<State>,
+    state: Mutex<State>,
 }
 
 impl Default for Vpl011 {
@@ -124,7 +124,7 @@ fn out_level(ring: &impl ConsoleRing) -> u32 {
 impl Vpl011 {
     /// A UART that has sent and received nothing.
     pub const fn new() -> Self {
-        Self { state: TicketMutex::new(State { status: interrupt::TX, mask: 0 }) }
+        Self { state: Mutex::new(State { status: interrupt::TX, mask: 0 }) }
     }
 
     /// Guest reads a register.

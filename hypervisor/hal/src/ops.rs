@@ -163,7 +163,7 @@ pub trait MachineOps: Sync {
     fn idle(&self);
     /// A hint in a loop that waits for another pCPU.
     fn relax(&self) {
-        core::hint::spin_loop();
+        lock::pause();
     }
 
     // vCPU contexts.

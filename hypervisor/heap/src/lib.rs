@@ -18,8 +18,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use spin::Once;
-use spin::mutex::TicketMutex;
+use lock::Mutex;
+use lock::Once;
 
 use pool::Pool;
 use size_class::{CLASSES, Request};
@@ -63,7 +63,7 @@ pub trait PageSource: Sync {
 pub struct Heap<const POOL: usize> {
     pool: Pool<POOL>,
     source: Once<&'static dyn PageSource>,
-    slabs: TicketMutex<Slabs>,
+    slabs: Mutex<Slabs>,
     pages: AtomicUsize,
 }
 
@@ -73,7 +73,7 @@ impl<const POOL: usize> Heap<POOL> {
         Self {
             pool: Pool::new(),
             source: Once::new(),
-            slabs: TicketMutex::new(Slabs::new()),
+            slabs: Mutex::new(Slabs::new()),
             pages: AtomicUsize::new(0),
         }
     }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use hal::MachineOps as _;
-use spin::Mutex;
+use lock::Mutex;
 use xen_abi::xen::{VIRQ_CON_RING, VIRQ_CONSOLE};
 
 /// How much is kept of what was said; a power of two.
@@ -176,7 +176,7 @@ impl Ring {
 /// One line on its way out, whole: its pieces leave as they are formatted.
 struct Line<'a> {
     hv: &'a Hypervisor,
-    ring: spin::MutexGuard<'a, Ring>,
+    ring: lock::MutexGuard<'a, Ring>,
 }
 
 impl fmt::Write for Line<'_> {

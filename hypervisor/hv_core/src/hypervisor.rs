@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use bit_tree::{BitTree, words_needed};
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{MachineOps as _, PcpuId};
+use lock::Mutex;
 use machine::Machine;
 use sched::SchedKind;
-use spin::Mutex;
 use xen_abi::Errno;
 
 /// Everything the hypervisor has.

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hal::{MachineOps as _, PcpuId};
-use spin::Mutex;
+use lock::Mutex;
 
 bitflags! {
     /// Work that a pCPU does before it enters a guest.

@@ -5,7 +5,7 @@ use crate::hypercall::Call;
 use crate::memory::{HeldPage, PageGuard};
 use core::sync::atomic::{Ordering, fence};
 use hal::{FrameMem as _, MachineOps as _, PAGE_SIZE};
-use spin::Mutex;
+use lock::Mutex;
 use xen_abi::Errno;
 use xen_abi::vcpu::{RUNSTATE_offline, VcpuRunstateInfo, XEN_RUNSTATE_UPDATE};
 use xen_abi::xen::VMASST_TYPE_runstate_update_flag;

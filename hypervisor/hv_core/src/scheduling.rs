@@ -8,9 +8,9 @@ use crate::domain::{Domain, Vcpu};
 use crate::pcpu::{Current, Local, Work};
 use crate::timer::TimerKind;
 use hal::{Domid, MachineOps as _, PcpuId, VcpuContext as _};
+use lock::{Mutex, Once};
 use machine::Regs;
 use sched::{CpuId, CpuMask, Pool, Removal, SchedKind, UnitId, UnitInfo, UnitKey};
-use spin::{Mutex, Once};
 use xen_abi::Errno;
 use xen_abi::vcpu::{RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running};
 

@@ -4,7 +4,7 @@ use crate::Hypervisor;
 use crate::domain::Domain;
 use core::sync::atomic::Ordering;
 use hal::FrameMem;
-use spin::Mutex;
+use lock::Mutex;
 use xen_abi::Arch as _;
 
 const NS_PER_S: u64 = 1_000_000_000;

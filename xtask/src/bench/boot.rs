@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::counts::Counts;
 use crate::build::BootFiles;
-use crate::cli::Hypervisor;
+use crate::cli::{Arch, Hypervisor};
 use crate::machine::console::Echo;
 use crate::machine::{Machine, qemu};
 use crate::workspace::Workspace;
@@ -68,7 +68,7 @@ pub fn run(
 }
 
 fn command(files: &Files, output: &std::path::Path, profiled: Option<u16>) -> Command {
-    let mut command = qemu::program();
+    let mut command = qemu::program(Arch::Arm64);
     command.args(["-M", "virt,virtualization=on,gic-version=3,dtb-randomness=off", "-cpu", "cortex-a57"]);
     command.args(["-smp", "1", "-m", &MEMORY.to_string(), "-accel", "tcg"]);
     command.args(["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "clock=vm"]);

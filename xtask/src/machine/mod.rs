@@ -10,7 +10,7 @@ pub mod qemu;
 pub mod terminal;
 mod xen_lines;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -58,6 +58,11 @@ impl Machine {
         &self.log
     }
 
+    /// All serial output so far.
+    pub fn output(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
     /// Waits until the machine has switched itself off.
     ///
     /// # Errors
@@ -70,8 +75,7 @@ impl Machine {
     /// Adds the end of the serial log and QEMU's own complaints to an error, and lets a machine that still runs
     /// write its state into the log.
     pub fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let text =
-            fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text = self.output();
         let lines: Vec<_> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
         let complaints = self.qemu.complaints();
@@ -83,14 +87,4 @@ impl Machine {
             self.log.display()
         ))
     }
-}
-
-/// Fails with advice when a program is not installed.
-fn require_program(program: &str) -> Result<()> {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()));
-    if !found {
-        bail!("{program} is not installed; ./x installs it");
-    }
-    Ok(())
 }

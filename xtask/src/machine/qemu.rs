@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::config::{Emulation, MachineConfig};
-use super::require_program;
 use crate::build::BootFiles;
+use crate::cli::Arch;
 
-const QEMU: &str = "qemu-system-aarch64";
+/// QEMU for a CPU.
+fn emulator(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Arm64 => "qemu-system-aarch64",
+        Arch::Amd64 => "qemu-system-x86_64",
+    }
+}
 
 /// Where the boot modules go. RAM starts at 0x4000_0000; QEMU puts the hypervisor 2 MiB above that and its device
 /// tree 128 MiB above, so these are clear of both, and the kernel's module ends below the initrd's.
@@ -28,7 +34,6 @@ impl Qemu {
     /// # Errors
     /// When it is not installed or cannot be started.
     pub fn start(mut command: Command, complaints: &Path) -> Result<(Self, ChildStdout, ChildStdin)> {
-        require_program(QEMU)?;
         let errors =
             File::create(complaints).with_context(|| format!("cannot write {}", complaints.display()))?;
         let mut child = command
@@ -36,7 +41,7 @@ impl Qemu {
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
-            .with_context(|| format!("cannot start {QEMU}"))?;
+            .context("cannot start setpriv")?;
         let output = child.stdout.take().context("QEMU has no output")?;
         let input = child.stdin.take().context("QEMU has no input")?;
         Ok((Self { child, complaints: complaints.to_owned() }, output, input))
@@ -49,7 +54,7 @@ impl Qemu {
     pub fn wait(&mut self) -> Result<()> {
         let status = self.child.wait()?;
         if !status.success() {
-            bail!("{QEMU} ended with {status}: {}", self.complaints());
+            bail!("QEMU ended with {status}: {}", self.complaints());
         }
         Ok(())
     }
@@ -69,16 +74,16 @@ impl Drop for Qemu {
 }
 
 /// QEMU without a machine yet.
-pub fn program() -> Command {
+pub fn program(arch: Arch) -> Command {
     // setpriv makes the kernel end QEMU when this program dies, in whatever way.
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", QEMU]);
+    command.args(["--pdeathsig", "KILL", "--", emulator(arch)]);
     command
 }
 
 /// QEMU with the machine of a configuration.
 pub fn command(config: &MachineConfig) -> Command {
-    let mut command = program();
+    let mut command = program(Arch::Arm64);
     command.args(["-M", &format!("virt,virtualization=on,gic-version={}", config.gic)]);
     command.args(["-cpu", "cortex-a57", "-smp", &config.cpus.to_string(), "-m", &config.memory.to_string()]);
     command.args(["-accel", accelerator(config.emulation)]);

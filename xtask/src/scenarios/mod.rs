@@ -1,5 +1,7 @@
 //! The system tests: each boots a machine and checks what Dom0's tools and a DomU do on it.
 
+mod amd64_entry;
+mod bad_boot;
 mod checks;
 mod cycles;
 pub mod demo;
@@ -8,8 +10,8 @@ mod verbs;
 
 use anyhow::{Context, Result};
 
-use crate::build::BootFiles;
-use crate::cli::Hypervisor;
+use crate::build;
+use crate::cli::{Arch, Hypervisor};
 use crate::machine::Machine;
 use crate::machine::config::{Dom0Console, Emulation, MachineConfig, StoreDaemon};
 use crate::machine::console::Echo;
@@ -24,74 +26,88 @@ pub struct Scenario {
     pub about: &'static str,
     /// Whether it belongs to the quick subset.
     pub smoke: bool,
-    gic: u8,
-    cpus: u8,
-    store: StoreDaemon,
-    emulation: Emulation,
-    steps: fn(&mut Dom0) -> Result<()>,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Steps in a Dom0 on an arm64 machine, the same on every hypervisor.
+    Dom0 { gic: u8, cpus: u8, store: StoreDaemon, emulation: Emulation, steps: fn(&mut Dom0) -> Result<()> },
+    /// Boots of our hypervisor that get to no Dom0.
+    OursAlone { arch: Arch, boots: fn(&Workspace) -> Result<()> },
+}
+
+/// An arm64 machine as most scenarios want it.
+const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
+    Kind::Dom0 { gic: 3, cpus: 2, store: StoreDaemon::OCaml, emulation: Emulation::InTurn, steps }
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 6] = [
+pub static ALL: [Scenario; 8] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
         smoke: true,
-        gic: 3,
-        cpus: 2,
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps: demo::whole,
+        kind: on_two_cpus(demo::whole),
+    },
+    Scenario {
+        name: "bad-boot",
+        about: "what cannot be booted is refused with a line that says why, and the machine goes off",
+        smoke: true,
+        kind: Kind::OursAlone { arch: Arch::Arm64, boots: bad_boot::boots },
+    },
+    Scenario {
+        name: "amd64-entry",
+        about: "on amd64 the hypervisor shows what it was booted with, and stops",
+        smoke: true,
+        kind: Kind::OursAlone { arch: Arch::Amd64, boots: amd64_entry::boots },
     },
     Scenario {
         name: "demo-gicv2",
-        about: "the same on GICv2, with the C xenstored and the CPUs emulated in parallel",
+        about: "the demonstration on GICv2, with the C xenstored and the CPUs emulated in parallel",
         smoke: false,
-        gic: 2,
-        cpus: 2,
-        store: StoreDaemon::C,
-        emulation: Emulation::Parallel,
-        steps: demo::whole,
+        kind: Kind::Dom0 {
+            gic: 2,
+            cpus: 2,
+            store: StoreDaemon::C,
+            emulation: Emulation::Parallel,
+            steps: demo::whole,
+        },
     },
     Scenario {
         name: "xl-verbs",
         about: "xl's verbs do to a DomU what they say",
         smoke: false,
-        gic: 3,
-        cpus: 2,
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps: verbs::steps,
+        kind: on_two_cpus(verbs::steps),
     },
     Scenario {
         name: "cycles",
         about: "20 DomUs created and destroyed give all memory back",
         smoke: false,
-        gic: 3,
-        cpus: 2,
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps: cycles::steps,
+        kind: on_two_cpus(cycles::steps),
     },
     Scenario {
         name: "several",
         about: "three DomUs at once on four CPUs",
         smoke: false,
-        gic: 3,
-        cpus: 4,
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps: several::three_guests,
+        kind: Kind::Dom0 {
+            gic: 3,
+            cpus: 4,
+            store: StoreDaemon::OCaml,
+            emulation: Emulation::InTurn,
+            steps: several::three_guests,
+        },
     },
     Scenario {
         name: "one-cpu",
         about: "Dom0 and a DomU with two vCPUs share one CPU",
         smoke: false,
-        gic: 3,
-        cpus: 1,
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps: several::shared_cpu,
+        kind: Kind::Dom0 {
+            gic: 3,
+            cpus: 1,
+            store: StoreDaemon::OCaml,
+            emulation: Emulation::InTurn,
+            steps: several::shared_cpu,
+        },
     },
 ];
 
@@ -99,26 +115,34 @@ pub static ALL: [Scenario; 6] = [
 const MEMORY: u32 = 2048;
 
 impl Scenario {
+    /// Whether it can be run on a hypervisor for a CPU; `None` is any CPU.
+    pub fn fits(&self, hypervisor: Hypervisor, wanted: Option<Arch>) -> bool {
+        let arch = match self.kind {
+            Kind::Dom0 { .. } => Arch::Arm64,
+            Kind::OursAlone { .. } if hypervisor != Hypervisor::Ours => return false,
+            Kind::OursAlone { arch, .. } => arch,
+        };
+        wanted.is_none_or(|wanted| wanted == arch)
+    }
+
     /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end. `parallel`
     /// emulates all CPUs at once whatever the scenario says.
     ///
     /// # Errors
     /// The first step that failed, with the end of the log.
-    pub fn run(
-        &self,
-        workspace: &Workspace,
-        files: &BootFiles,
-        hypervisor: Hypervisor,
-        parallel: bool,
-    ) -> Result<()> {
+    pub fn run(&self, workspace: &Workspace, hypervisor: Hypervisor, parallel: bool) -> Result<()> {
+        let (gic, cpus, store, emulation, steps) = match self.kind {
+            Kind::OursAlone { boots, .. } => return boots(workspace),
+            Kind::Dom0 { gic, cpus, store, emulation, steps } => (gic, cpus, store, emulation, steps),
+        };
         let config = MachineConfig {
-            files: files.clone(),
-            gic: self.gic,
-            cpus: self.cpus,
+            files: build::boot_files(workspace, Arch::Arm64, hypervisor)?,
+            gic,
+            cpus,
             memory: MEMORY,
-            emulation: if parallel { Emulation::Parallel } else { self.emulation },
+            emulation: if parallel { Emulation::Parallel } else { emulation },
             dom0_console: Dom0Console::Agent,
-            store: self.store,
+            store,
         };
         let prefix = match hypervisor {
             Hypervisor::Ours => "ours",
@@ -126,7 +150,7 @@ impl Scenario {
         };
         let machine = Machine::start(workspace, &format!("{prefix}-{}", self.name), &config, Echo::Hidden)?;
         let mut dom0 = Dom0::connect(machine)?;
-        (self.steps)(&mut dom0).map_err(|error| dom0.machine().explain(error))?;
+        steps(&mut dom0).map_err(|error| dom0.machine().explain(error))?;
         dom0.power_off().context("switching the machine off")
     }
 }
@@ -134,6 +158,7 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::ALL;
+    use crate::cli::{Arch, Hypervisor};
     use std::collections::BTreeSet;
 
     #[test]
@@ -145,5 +170,14 @@ mod tests {
     #[test]
     fn smoke_subset_is_not_empty() {
         assert!(ALL.iter().any(|scenario| scenario.smoke));
+    }
+
+    #[test]
+    fn scenarios_of_ours_alone_do_not_fit_the_reference() {
+        let fitting =
+            |hypervisor, arch| ALL.iter().filter(|scenario| scenario.fits(hypervisor, arch)).count();
+        assert_eq!(fitting(Hypervisor::Ours, None), ALL.len());
+        assert!(fitting(Hypervisor::Debian, None) < ALL.len());
+        assert_eq!(fitting(Hypervisor::Debian, Some(Arch::Amd64)), 0);
     }
 }

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use spin::Once;
+use lock::Once;
 
 use super::mmio::Mmio;
 

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arm_regs::{Context, PrivateIrqs};
 use hal::{Gfn, IrqConfig, MachineOps, Maddr, Mfn, PcpuId, Stage2Root};
-use spin::Once;
+use lock::Once;
 
 use super::cpu::{self, Features};
 use super::frame::Frame;

@@ -426,7 +426,7 @@ impl<'f> Setup<'f> {
                 match smp::answered() {
                     Some(answer) => return answer,
                     None if machine.now_ns() > deadline => return Err(StartError::TimedOut),
-                    None => core::hint::spin_loop(),
+                    None => lock::pause(),
                 }
             }
         });

@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::cpu_interface::MAX_LRS;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use spin::mutex::TicketMutex;
+use lock::Mutex;
 
 /// Number of software-generated interrupts.
 pub(super) const NR_SGIS: u32 = 16;
@@ -25,7 +25,7 @@ pub(super) struct Bank {
     parked_hint: AtomicU32,
     /// GICv2: senders of each pending software-generated interrupt.
     senders: [AtomicU8; NR_SGIS as usize],
-    pub inner: TicketMutex<BankInner>,
+    pub inner: Mutex<BankInner>,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Bank {
             spi_hint: AtomicU32::new(0),
             parked_hint: AtomicU32::new(0),
             senders: [const { AtomicU8::new(0) }; NR_SGIS as usize],
-            inner: TicketMutex::new(BankInner {
+            inner: Mutex::new(BankInner {
                 block,
                 slots: [0; MAX_LRS],
                 used: 0,

@@ -70,8 +70,8 @@ use bank::Bank;
 use bits::{bit, bits};
 use block::Block;
 use core::sync::atomic::{AtomicU32, Ordering};
+use lock::Mutex;
 use spi::SpiBlock;
-use spin::mutex::TicketMutex;
 
 /// Interrupts of one block, and number of a vCPU's private interrupts.
 const BLOCK: u32 = 32;
@@ -176,8 +176,8 @@ pub struct Vgic {
     sampled_ppis: u32,
     ppi_phys: [u16; BLOCK as usize],
     banks: Box<[Bank]>,
-    spis: Box<[TicketMutex<SpiBlock>]>,
-    online: TicketMutex<VcpuSet>,
+    spis: Box<[Mutex<SpiBlock>]>,
+    online: Mutex<VcpuSet>,
 }
 
 impl Vgic {
@@ -220,7 +220,7 @@ impl Vgic {
         banks.extend((0..config.nr_vcpus).map(|_| Bank::new(Block::new(bank::SGIS, group1, sampled_ppis))));
         let mut spis = Vec::new();
         spis.try_reserve_exact(nr_blocks).map_err(|_| ConfigError::NoMemory)?;
-        spis.extend((0..nr_blocks).map(|_| TicketMutex::new(SpiBlock::new(config.version))));
+        spis.extend((0..nr_blocks).map(|_| Mutex::new(SpiBlock::new(config.version))));
 
         Ok(Self {
             version: config.version,
@@ -238,7 +238,7 @@ impl Vgic {
             ppi_phys,
             banks: banks.into_boxed_slice(),
             spis: spis.into_boxed_slice(),
-            online: TicketMutex::new(VcpuSet::EMPTY),
+            online: Mutex::new(VcpuSet::EMPTY),
         })
     }
 
@@ -329,7 +329,7 @@ impl Vgic {
 
     /// The block and the position in it of an SPI.
     #[inline]
-    fn spi(&self, intid: u32) -> Option<(&TicketMutex<SpiBlock>, usize, u32)> {
+    fn spi(&self, intid: u32) -> Option<(&Mutex<SpiBlock>, usize, u32)> {
         let index = (intid >> 5).checked_sub(1)? as usize;
         Some((self.spis.get(index)?, index, intid & 31))
     }

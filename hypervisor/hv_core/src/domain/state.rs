@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hal::{Domid, MachineOps as _, Stage2Root};
-use spin::{Mutex, Once};
+use lock::{Mutex, Once};
 use xen_abi::Errno;
 
 /// HVM parameters that a domain can have (HVM_NR_PARAMS, hvm/params.h).

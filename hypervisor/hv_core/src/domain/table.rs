@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hal::Domid;
-use spin::{Mutex, Once, RwLock};
+use lock::{Mutex, Once, RwLock};
 
 const LEAF: usize = 256;
 const LEAVES: usize = Domid::FIRST_RESERVED as usize / LEAF + 1;

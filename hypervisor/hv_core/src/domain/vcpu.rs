@@ -7,8 +7,8 @@ use crate::timer::{Timer, TimerKind};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use hal::{Domid, PcpuId};
+use lock::Mutex;
 use machine::Context;
-use spin::Mutex;
 
 /// Waits for an interrupt.
 const BLOCKED: u32 = 1;

@@ -4,7 +4,7 @@ use super::state::{Domain, ShutdownReason};
 use crate::Hypervisor;
 use crate::timer::{Timer, TimerKind};
 use hal::{Domid, MachineOps as _};
-use spin::Mutex;
+use lock::Mutex;
 use xen_abi::Errno;
 use xen_abi::sched::SHUTDOWN_watchdog;
 

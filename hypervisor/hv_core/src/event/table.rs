@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
-use spin::Once;
+use lock::Once;
 use xen_abi::Errno;
 use xen_abi::event_channel::EVTCHN_FIFO_PRIORITY_DEFAULT;
 

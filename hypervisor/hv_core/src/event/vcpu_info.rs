@@ -12,8 +12,8 @@ use crate::memory::HeldPage;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hal::{FrameMem as _, Gfn, MachineOps as _, Maddr, PAGE_SIZE};
+use lock::Mutex;
 use machine::Frame;
-use spin::Mutex;
 use xen_abi::xen::NR_VIRQS;
 use xen_abi::{Arch, Errno};
 

@@ -22,8 +22,8 @@ use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::memory::PageGuard;
 use core::fmt;
+use lock::Mutex;
 use maptrack::Maptrack;
-use spin::Mutex;
 use table::Table;
 use xen_abi::Errno;
 

@@ -10,8 +10,8 @@
 use super::buddy::{Buddy, MAX_ORDER};
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
+use lock::Mutex;
 use machine::Machine;
-use spin::Mutex;
 
 /// References to the frame.
 const COUNT: u64 = 0xffff_ffff;

@@ -64,7 +64,14 @@ impl TablePool {
         if self.open && self.free >= SPARE {
             self.total -= 1;
             hv.frames.free_table(mfn);
-        } else if let Some(frame) = hv.machine.frame(mfn) {
+        } else {
+            self.keep(hv, mfn);
+        }
+    }
+
+    /// Adds a table to those that are free.
+    fn keep(&mut self, hv: &Hypervisor, mfn: Mfn) {
+        if let Some(frame) = hv.machine.frame(mfn) {
             frame.store64(0, self.head.map_or(0, |m| m.0));
             self.head = Some(mfn);
             self.free += 1;
@@ -75,7 +82,7 @@ impl TablePool {
     pub fn grow(&mut self, hv: &Hypervisor) -> bool {
         let Some(mfn) = hv.frames.alloc_table(hv.machine, self.owner) else { return false };
         self.total += 1;
-        self.give(hv, mfn);
+        self.keep(hv, mfn);
         true
     }
 

@@ -9,7 +9,6 @@ mod grants;
 mod words;
 
 use super::{ARGS, GUEST_PAGES, GUEST_RAM, LISTS, World, check, foreign_gfns};
-use words::{domid, gfn, order, peer, word};
 use crate::domain::Domain;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -17,6 +16,7 @@ use alloc::vec::Vec;
 use arch_fake::catch_end;
 use hal::{Gaddr, Mfn};
 use proptest::prelude::*;
+use words::{domid, gfn, order, peer, word};
 use xen_abi::domctl::v4_17::arm64::CreateDomain;
 use xen_abi::domctl::*;
 use xen_abi::grant_table::*;
@@ -83,7 +83,13 @@ impl Fuzzer {
             world.map_grants(&domain);
         }
         world.hv.machine.take_log();
-        Self { world, infos: BTreeMap::new(), fifos: BTreeMap::new(), unbound: Vec::new(), done: BTreeMap::new() }
+        Self {
+            world,
+            infos: BTreeMap::new(),
+            fifos: BTreeMap::new(),
+            unbound: Vec::new(),
+            done: BTreeMap::new(),
+        }
     }
 
     /// Checks that everything is in order.
@@ -149,11 +155,24 @@ impl Fuzzer {
         self.forget_dead();
     }
 
-    /// Makes a domain that is gone anew.
+    /// Makes a domain that is gone anew; if it cannot go, makes the others let go of its pages.
     fn revive(&mut self, id: u16) {
-        if id != 0 && self.world.hv.domains.get(hal::Domid::new(id).unwrap()).is_none() {
-            let domain = self.world.domain(id, 2);
-            self.world.map_grants(&domain);
+        let world = &self.world;
+        let number = hal::Domid::new(id).unwrap();
+        if id != 0 && world.hv.domains.get(number).is_none() {
+            let domain = world.domain(id, 2);
+            world.map_grants(&domain);
+        } else if world.hv.domains.get(number).is_some_and(|domain| domain.is_dying()) {
+            for other in (0..3).filter_map(|id| self.caller(id)) {
+                self.repair(&other);
+                for mapping in other.grants.inspect().mappings {
+                    world.unmap(&other, mapping.handle, mapping.gfn);
+                }
+                for gfn in foreign_gfns(world, &other) {
+                    world.remove(&other, gfn).unwrap();
+                }
+            }
+            world.reap();
         }
     }
 
@@ -208,8 +227,10 @@ impl Fuzzer {
         match act.kind {
             0 | 1 => self.extents(caller, act),
             2 => {
-                let space = [XENMAPSPACE_shared_info, XENMAPSPACE_grant_table, word(c) as u32][usize::from(a % 3)];
-                let add = AddToPhysmap { domid: domid(b), size: 0, space, idx: u64::from(d % 6), gpfn: gfn(e).0 };
+                let space =
+                    [XENMAPSPACE_shared_info, XENMAPSPACE_grant_table, word(c) as u32][usize::from(a % 3)];
+                let add =
+                    AddToPhysmap { domid: domid(b), size: 0, space, idx: u64::from(d % 6), gpfn: gfn(e).0 };
                 self.op(caller, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &add);
             }
             3 => {
@@ -219,7 +240,8 @@ impl Fuzzer {
             4 => self.batch(caller, act),
             5 => {
                 let mut acquire = MemAcquireResource::new_zeroed();
-                (acquire.domid, acquire.type_, acquire.frame) = (domid(a), XENMEM_resource_grant_table as u16, u64::from(b % 6));
+                (acquire.domid, acquire.type_, acquire.frame) =
+                    (domid(a), XENMEM_resource_grant_table as u16, u64::from(b % 6));
                 (acquire.nr_frames, acquire.frame_list) = (u32::from(c % 4), GuestHandle(LISTS.0));
                 self.put(caller, LISTS, &[gfn(d).0, gfn(e).0, gfn(f).0]);
                 if self.op(caller, __HYPERVISOR_memory_op, XENMEM_acquire_resource, &acquire) {
@@ -234,7 +256,8 @@ impl Fuzzer {
             12 => {
                 // The guest looks at its memory, and so do its caches of translations.
                 let _ = self.world.hv.machine.guest_read(caller.root, gfn(a).addr(), &mut [0; 8]);
-                let area = VcpuRegisterRunstateMemoryArea { addr: GuestHandle(gfn(b).addr().0 + u64::from(c) * 16) };
+                let area =
+                    VcpuRegisterRunstateMemoryArea { addr: GuestHandle(gfn(b).addr().0 + u64::from(c) * 16) };
                 self.put(caller, ARGS, &area);
                 let args = [VCPUOP_register_runstate_memory_area.into(), u64::from(d % 3), ARGS.0, 0, 0];
                 self.call(caller, __HYPERVISOR_vcpu_op, args);
@@ -258,7 +281,12 @@ impl Fuzzer {
             19 => {
                 let cmd = u32::from(a % 9);
                 let remote = SchedRemoteShutdown { domain_id: domid(b), _gap0: 0, reason: u32::from(c % 8) };
-                let poll = SchedPoll { ports: GuestHandle(LISTS.0), nr_ports: u32::from(b % 4), _gap0: 0, timeout: d.into() };
+                let poll = SchedPoll {
+                    ports: GuestHandle(LISTS.0),
+                    nr_ports: u32::from(b % 4),
+                    _gap0: 0,
+                    timeout: d.into(),
+                };
                 match cmd {
                     SCHEDOP_remote_shutdown => self.op(caller, __HYPERVISOR_sched_op, cmd, &remote),
                     SCHEDOP_poll => self.op(caller, __HYPERVISOR_sched_op, cmd, &poll),
@@ -279,7 +307,8 @@ impl Fuzzer {
             }
             23 => {
                 let mut op = PlatformOp::new_zeroed();
-                (op.cmd, op.interface_version) = (if b < 200 { 62 } else { b.into() }, XENPF_INTERFACE_VERSION);
+                (op.cmd, op.interface_version) =
+                    (if b < 200 { 62 } else { b.into() }, XENPF_INTERFACE_VERSION);
                 op.u = core::array::from_fn(|n| word(act.with[n % 8]));
                 self.put(caller, ARGS, &op);
                 self.call(caller, __HYPERVISOR_platform_op, [ARGS.0, 0, 0, 0, 0]);
@@ -337,7 +366,12 @@ impl Fuzzer {
         let target = peer(b);
         let done = match a % 16 {
             0 => self.domctl(caller, XEN_DOMCTL_destroydomain, target, &0u64),
-            1 => self.domctl(caller, XEN_DOMCTL_max_mem, target, &MaxMem { max_memkb: u64::from(c) * 4 + 4000 * u64::from(d) }),
+            1 => self.domctl(
+                caller,
+                XEN_DOMCTL_max_mem,
+                target,
+                &MaxMem { max_memkb: u64::from(c) * 4 + 4000 * u64::from(d) },
+            ),
             2 => {
                 let size = PagingMempool { size: u64::from(c % 80) << 12 | u64::from(d == 0) };
                 self.domctl(caller, XEN_DOMCTL_set_paging_mempool_size, target, &size)
@@ -354,14 +388,22 @@ impl Fuzzer {
                 let domid = if c < 200 { 1 + u16::from(c % 4) } else { domid(c) };
                 self.domctl(caller, XEN_DOMCTL_createdomain, domid, &config)
             }
-            9 => self.domctl(caller, XEN_DOMCTL_max_vcpus, 1 + u16::from(b % 4), &MaxVcpus { max: u32::from(c % 3) }),
+            9 => self.domctl(
+                caller,
+                XEN_DOMCTL_max_vcpus,
+                1 + u16::from(b % 4),
+                &MaxVcpus { max: u32::from(c % 3) },
+            ),
             10 => {
                 let ctxt = GuestHandle(if d % 2 == 0 { 0 } else { LISTS.0 });
                 let context = VcpuContext { vcpu: u32::from(c % 3), _gap0: 0, ctxt };
                 self.domctl(caller, XEN_DOMCTL_setvcpucontext, target, &context)
             }
+            // The whole machine's memory takes long to clean.
+            _ if u32::from(c % 90) == XEN_DOMCTL_set_paging_mempool_size => false,
             _ => {
-                let payload: [u64; 16] = core::array::from_fn(|n| word(act.with[n % 8].wrapping_add(n as u8)));
+                let payload: [u64; 16] =
+                    core::array::from_fn(|n| word(act.with[n % 8].wrapping_add(n as u8)));
                 self.domctl(caller, u32::from(c % 90), domid(b), &payload)
             }
         };
@@ -408,7 +450,12 @@ impl Fuzzer {
     fn anything(&self, caller: &Arc<Domain>, act: &Act) {
         let [a, b, c, d, e, f, g, h] = act.with;
         let number = u32::from(a % 64);
-        let noted = [__HYPERVISOR_event_channel_op, __HYPERVISOR_vcpu_op, __HYPERVISOR_multicall, __HYPERVISOR_domctl];
+        let noted = [
+            __HYPERVISOR_event_channel_op,
+            __HYPERVISOR_vcpu_op,
+            __HYPERVISOR_multicall,
+            __HYPERVISOR_domctl,
+        ];
         if noted.contains(&number) {
             return;
         }

@@ -3,8 +3,9 @@
 use crate::domain::Domain;
 use crate::testkit::{ARGS, Extents, GUEST_PAGES, GUEST_RAM, LISTS, World, check};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use arch_fake::Op;
-use hal::{Gfn, MachineOps as _, PcpuId};
+use hal::{Gfn, MachineOps as _, Mfn, PcpuId};
 use machine::Abi;
 use xen_abi::domctl::*;
 use xen_abi::memory::XENMAPSPACE_shared_info;
@@ -242,17 +243,38 @@ fn table_pool_grows_and_shrinks_to_the_size_asked_for() {
     let get = || ask(&world, XEN_DOMCTL_get_paging_mempool_size, &PagingMempool { size: 0 }).unwrap().size;
     let free = world.hv.frames.free_frames();
     let start = get();
-    assert_eq!(set(start + (2000 << 12)), Ok(()));
-    assert_eq!((get(), world.hv.frames.free_frames()), (start + (2000 << 12), free - 2000));
+    assert_eq!(set(start + (300 << 12)), Ok(()));
+    assert_eq!((get(), world.hv.frames.free_frames()), (start + (300 << 12), free - 300));
     assert_eq!(set(start), Ok(()));
     assert_eq!((get(), world.hv.frames.free_frames()), (start, free));
     for odd in [1, 0xfff, (1 << 20) + 8] {
         assert_eq!(set(odd), Err(Errno::EINVAL), "{odd:x}");
     }
+    // Most memory is taken, as cleaning all of it takes long.
+    let frames = &world.hv.frames;
+    let take = |order| core::iter::from_fn(move || frames.alloc_private(order).map(|mfn| (mfn, order)));
+    let taken: Vec<(Mfn, u32)> = (5..11).rev().flat_map(take).collect();
     assert_eq!(set(1 << 40), Err(Errno::ENOMEM));
+    taken.into_iter().for_each(|(mfn, order)| frames.free_private(mfn, order));
     check(&world, &[]);
     assert_eq!(set(0), Err(Errno::EBUSY), "some are in use");
     assert!(domu.lookup(world.hv, GUEST_RAM).is_some());
+    check(&world, &[]);
+}
+
+#[test]
+fn table_pool_that_draws_on_the_machine_can_be_sized() {
+    let (world, dom0, _) = setup();
+    let set = |pages: u64| {
+        let request = PagingMempool { size: pages << 12 };
+        world.domctl(&dom0, XEN_DOMCTL_set_paging_mempool_size, 0, &request).map(drop)
+    };
+    let start = dom0.memory.lock().pool.total();
+    assert_eq!(set(start + 300), Ok(()));
+    assert_eq!(dom0.memory.lock().pool.total(), start + 300);
+    check(&world, &[]);
+    assert_eq!(set(start), Ok(()));
+    assert_eq!(dom0.memory.lock().pool.total(), start);
     check(&world, &[]);
 }
 

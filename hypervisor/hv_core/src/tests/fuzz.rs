@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 const CASE: usize = 200;
 
 /// How many calls are issued unless the environment says otherwise.
-const CALLS: usize = 600;
+const CALLS: usize = 4000;
 
 fn calls() -> usize {
     let asked = std::env::var("XENOXIDE_FUZZ_CALLS").ok().and_then(|n| n.parse().ok());
@@ -19,7 +19,8 @@ fn calls() -> usize {
 }
 
 fn runner(cases: usize) -> TestRunner {
-    let config = Config { cases: cases as u32, max_shrink_iters: 3000, failure_persistence: None, ..Config::default() };
+    let config =
+        Config { cases: cases as u32, max_shrink_iters: 300, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
 }
 
@@ -44,7 +45,6 @@ fn random_changes_of_memory_keep_every_count_right() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test -p hv_core --lib -- --ignored fuzz"]
 fn random_hypercalls_harm_nothing() {
     let acts = acts(CASE);
     let result = runner(calls() / CASE + 1).run(&acts, |acts| {
@@ -55,13 +55,12 @@ fn random_hypercalls_harm_nothing() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test -p hv_core --lib -- --ignored fuzz"]
 fn random_acts_reach_what_they_are_for() {
     let mut runner = TestRunner::deterministic();
     let mut done = BTreeMap::new();
     for _ in 0..16 {
         let mut fuzzer = Fuzzer::new();
-        let acts = acts(CASE).new_tree(&mut runner).unwrap().current();
+        let acts = acts(2 * CASE).new_tree(&mut runner).unwrap().current();
         acts.iter().for_each(|act| fuzzer.act(act));
         for (what, count) in fuzzer.done() {
             *done.entry(*what).or_insert(0) += count;

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use arch_aarch64::console::Emergency;
-use spin::Mutex;
+use lock::Mutex;
 
 /// What is kept; a boot says less.
 const SIZE: usize = 2048;

@@ -6,7 +6,7 @@ use arch_aarch64::{Machine, Span};
 use hal::{Maddr, Mfn};
 use heap::{Block, PAGE_SIZE, PageSource};
 use hv_core::Hypervisor;
-use spin::{Mutex, Once};
+use lock::{Mutex, Once};
 
 /// The source; there is one.
 pub struct Pages {

@@ -58,7 +58,7 @@ extern "C" fn secondary(_cpu: u32) -> ! {
         machine.join();
     }
     while !traps::started() {
-        core::hint::spin_loop();
+        lock::pause();
     }
     traps::run()
 }

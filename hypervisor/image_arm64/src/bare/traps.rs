@@ -6,7 +6,7 @@ use arch_aarch64::{GuestRegs, MAX_CPUS};
 use arm_hv::trap;
 use hal::{MachineOps as _, PcpuId};
 use hv_core::{Hypervisor, Local, Work};
-use spin::Once;
+use lock::Once;
 
 /// The hypervisor, once it is complete.
 static HYPERVISOR: Once<&'static Hypervisor> = Once::new();

@@ -11,7 +11,7 @@ mod v3;
 use alloc::vec::Vec;
 
 use hal::IrqConfig;
-use spin::Mutex;
+use lock::Mutex;
 
 use arm_regs::GicRegs;
 

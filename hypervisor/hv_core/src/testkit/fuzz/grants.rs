@@ -3,7 +3,7 @@
 use super::Fuzzer;
 use super::words::{gfn, peer};
 use crate::domain::Domain;
-use crate::testkit::{ARGS, GRANTS, GUEST_PAGES, GUEST_RAM, World};
+use crate::testkit::{ARGS, GRANTS, GUEST_PAGES, GUEST_RAM, LISTS, World};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hal::{Domid, Gfn};
@@ -35,8 +35,13 @@ impl Fuzzer {
         for page in (0..24).chain(GUEST_PAGES - 9..GUEST_PAGES) {
             let _ = caller.populate(self.world.hv, GUEST_RAM.plus(page), 0);
         }
-        let table =
-            AddToPhysmap { domid: DOMID_SELF, size: 0, space: XENMAPSPACE_grant_table, idx: 0, gpfn: GRANTS.0 };
+        let table = AddToPhysmap {
+            domid: DOMID_SELF,
+            size: 0,
+            space: XENMAPSPACE_grant_table,
+            idx: 0,
+            gpfn: GRANTS.0,
+        };
         self.op(caller, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, &table);
     }
 
@@ -44,7 +49,9 @@ impl Fuzzer {
     fn granted(&self, caller: &Domain) -> Vec<(u16, u32)> {
         let mut found = Vec::new();
         for owner in 0..3 {
-            let Some(owner) = Domid::new(owner).and_then(|id| self.world.hv.domains.get(id)) else { continue };
+            let Some(owner) = Domid::new(owner).and_then(|id| self.world.hv.domains.get(id)) else {
+                continue;
+            };
             for gref in 0..ENTRIES {
                 let mut entry = GrantEntryV1::new_zeroed();
                 if !owner.is_dying()
@@ -82,7 +89,8 @@ impl Fuzzer {
         map.flags = GNTMAP_host_map | if c % 2 == 0 { GNTMAP_readonly } else { 0 } | odd;
         (map.dom, map.ref_) = self.pick(caller, b);
         let place = if d < 200 { Gfn(0x90000 + u64::from(a)) } else { gfn(a) };
-        map.host_addr = place.addr().0;
+        // What is mapped at address 0 cannot be unmapped: there, that means no address.
+        map.host_addr = if place == Gfn(0) { LISTS.0 } else { place.addr().0 };
         if self.op(caller, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &map)
             && self.status::<GnttabMapGrantRef>(caller).is_some_and(|done| done.status == GNTST_okay)
         {
