@@ -6,7 +6,7 @@ use crate::irq::{MAINTENANCE, TIMER, VIRTUAL_TIMER};
 use crate::machine::{Machine, lock};
 use crate::vif::VMCR_OPEN;
 use arm_regs::{ArmOps, PrivateIrqs};
-use hal::{Gaddr, MachineOps as _, PcpuId};
+use hal::{Gaddr, PcpuId};
 
 /// The rate of the system counter: a tick each 16 ns.
 const COUNTER_HZ: u64 = 62_500_000;
@@ -132,10 +132,6 @@ impl ArmOps for Machine {
         lock(&self.id_registers).get(&encoding).copied().unwrap_or(0)
     }
 
-    fn ticks(&self) -> u64 {
-        self.now_ns() / NS_PER_TICK
-    }
-
     fn ticks_to_ns(&self, ticks: u64) -> u64 {
         ticks.saturating_mul(NS_PER_TICK)
     }
@@ -206,6 +202,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use arm_regs::Context;
+    use hal::MachineOps as _;
 
     const CPU: PcpuId = PcpuId(0);
     /// A pending interrupt 27 of group 1 with the physical virtual timer behind it.

@@ -1,6 +1,6 @@
 //! The machine and its contract with the core.
 
-use crate::arm::CORTEX_A57;
+use crate::arm::{CORTEX_A57, NS_PER_TICK};
 use crate::cache::Caches;
 use crate::config::{Config, Idle};
 use crate::cpu::{Cpu, current, new_id, set_current};
@@ -342,6 +342,10 @@ impl MachineOps for Machine {
         } else {
             self.clock.fetch_add(self.clock_step_ns, Ordering::SeqCst)
         }
+    }
+
+    fn ticks(&self) -> u64 {
+        self.now_ns() / NS_PER_TICK
     }
 
     fn set_timer(&self, deadline_ns: Option<u64>) {

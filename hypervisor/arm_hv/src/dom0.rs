@@ -17,8 +17,9 @@ use core::fmt;
 use hal::{Domid, FrameMem as _, Gaddr, MachineOps as _, Maddr, Mfn, PAGE_SIZE, Stage2Format as _};
 use hv_core::domain::DomainConfig;
 use hv_core::memory::{Kind, Use};
-use hv_core::{Domain, Hypervisor};
+use hv_core::{Domain, Hypervisor, Vcpu};
 use machine::Stage2;
+use sched::{CpuId, CpuMask};
 use xen_abi::Errno;
 
 const MIB: u64 = 1 << 20;
@@ -162,7 +163,13 @@ pub fn build<'a>(hv: &Hypervisor, input: &Dom0Input<'a>) -> Result<Arc<Domain>, 
         layout.initrd.start(),
         initrd_size >> 10
     );
-    start_vcpus(hv, &domain, vcpus, layout.kernel.start(), layout.dtb.start())?;
+    for id in 0..vcpus as usize {
+        let vcpu = domain.add_vcpu(hv, id).map_err(|e| Dom0Error::Core("create a vCPU", e))?;
+        if input.options.dom0_vcpus_pin {
+            pin(hv, vcpu);
+        }
+    }
+    start(hv, &domain, layout.kernel.start(), layout.dtb.start())?;
     Ok(domain)
 }
 
@@ -397,16 +404,18 @@ fn load_kernel<'a>(hv: &Hypervisor, kernel: &Kernel<'_>, to: Range) -> Result<()
     Ok(())
 }
 
-fn start_vcpus<'a>(
-    hv: &Hypervisor,
-    domain: &Arc<Domain>,
-    vcpus: u32,
-    entry: u64,
-    dtb: u64,
-) -> Result<(), Dom0Error<'a>> {
-    for id in 0..vcpus as usize {
-        domain.add_vcpu(hv, id).map_err(|e| Dom0Error::Core("create a vCPU", e))?;
-    }
+/// Keeps a vCPU on the pCPU of its own number, if there is one.
+fn pin(hv: &Hypervisor, vcpu: &Vcpu) {
+    let (Some(unit), Some(cpu)) = (vcpu.sched.unit(), CpuId::new(vcpu.id)) else { return };
+    hv.pools.with(hv, |pool, now| {
+        let all = pool.cpus();
+        // Refused for a pCPU that does not exist: the vCPU may then run anywhere.
+        ((), pool.set_affinity(unit, Some(cpu).into(), all, now).unwrap_or(CpuMask::EMPTY))
+    });
+}
+
+/// Brings the first vCPU up.
+fn start<'a>(hv: &Hypervisor, domain: &Arc<Domain>, entry: u64, dtb: u64) -> Result<(), Dom0Error<'a>> {
     let (Some(guest), Some(vcpu)) = (ArmGuest::of(domain), domain.vcpu(0)) else {
         return Err(Dom0Error::Core("find its first vCPU", Errno::ENODEV));
     };

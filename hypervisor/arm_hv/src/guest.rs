@@ -398,7 +398,7 @@ impl GuestKind for ArmGuest {
 
     fn switched_out(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context) {
         if hv.machine.guest_aborted() {
-            inject::serror(context);
+            inject::serror_unloaded(hv, vcpu, context);
         }
         let Some(state) = self.vcpus.get(vcpu.id) else { return };
         let mut state = state.lock();

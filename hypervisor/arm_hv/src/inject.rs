@@ -3,7 +3,7 @@
 use arm_regs::ArmOps as _;
 use arm_vm::inject::{self, Injected, Origin};
 use hal::MachineOps as _;
-use hv_core::{Current, Hypervisor};
+use hv_core::{Current, Hypervisor, Vcpu};
 use machine::{Context, Regs};
 
 fn origin(regs: &Regs, context: &Context) -> Origin {
@@ -50,10 +50,26 @@ pub fn instr_abort(hv: &Hypervisor, current: &Current, regs: &mut Regs, va: u64)
     with_guest(hv, current, regs, |origin| inject::instr_abort(origin, va));
 }
 
-/// An asynchronous abort, put into the registers of a guest that is not loaded.
-pub fn serror(context: &mut Context) {
+/// An asynchronous abort that the guest caused.
+pub fn serror(hv: &Hypervisor, current: &Current, regs: &mut Regs) {
+    judge_serror(hv, &current.vcpu);
+    with_guest(hv, current, regs, |origin| inject::serror(origin, 0));
+}
+
+/// The same for a guest that is not loaded any more.
+pub fn serror_unloaded(hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context) {
+    judge_serror(hv, vcpu);
     let mut regs = context.regs.clone();
     let new = inject::serror(&origin(&regs, context), 0);
     enter(&mut regs, context, new);
     context.regs = regs;
+}
+
+/// Says that a guest caused an asynchronous abort, and ends the machine if it is set so.
+fn judge_serror(hv: &Hypervisor, vcpu: &Vcpu) {
+    if hv.options.fatal_aborts {
+        hv_core::error!(hv, "d{}v{} caused an SError, and 'serrors=panic' is set.", vcpu.domid, vcpu.id);
+        hv.give_up();
+    }
+    hv_core::guest!(hv, Error, "d{}v{}: SError", vcpu.domid, vcpu.id);
 }

@@ -14,6 +14,7 @@ mod guest;
 mod inject;
 pub mod interrupt;
 mod mmio;
+pub mod options;
 mod platform;
 mod power;
 mod sysreg;

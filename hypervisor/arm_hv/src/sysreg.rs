@@ -3,10 +3,10 @@
 use crate::guest::{ArmGuest, kick_all};
 use crate::inject;
 use crate::platform::ArmPlatform;
-use arm_regs::ArmOps as _;
 use arm_vm::exit::SysRegAccess;
 use arm_vm::sysreg::{self, Read, Write};
 use hal::GuestRegs as _;
+use hal::MachineOps as _;
 use hv_core::{Current, Hypervisor};
 use machine::Regs;
 

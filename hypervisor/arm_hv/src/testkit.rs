@@ -5,24 +5,23 @@
 
 use crate::guest::{ArmGuest, enter_at};
 use crate::platform::{ArmPlatform, Dom0Gic, GuestGic, HostGic};
-use crate::trap;
+use crate::{options, trap};
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arch_fake::{Access, Config, Idle, LoadedRegs, MachineEnd, Trap, catch_end};
+use arm_fdt::cmdline;
 use arm_regs::ArmOps as _;
 use arm_vm::exit::ESR_HYPERCALL;
 use arm_vm::vgic::{RedistRegion, Version};
 use core::sync::atomic::AtomicU64;
 use hal::{Domid, Gaddr, Gfn, MachineOps as _, Maddr, Mfn, PcpuId};
-use hv_core::console::Level;
 use hv_core::domain::DomainConfig;
 use hv_core::memory::Frames;
-use hv_core::options::Options;
 use hv_core::{Domain, Hypervisor, Local, Parts, Vcpu, Work};
 use machine::{Machine, Regs};
-use sched::{CpuId, CpuMask, SchedKind};
+use sched::{CpuId, CpuMask};
 use xen_abi::arch_arm::{GUEST_GICD_BASE, GUEST_GICV3_GICD_BASE, GUEST_GICV3_GICR0_BASE};
 use xen_abi::domctl::v4_17::arm64::ArchDomainConfig;
 use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_shared_info, XENMEM_add_to_physmap};
@@ -117,12 +116,17 @@ impl World {
 
     /// On a machine like this, with [`FRAMES`] of RAM.
     pub fn with(config: Config) -> Self {
-        Self::with_ram(Config { ram: [(RAM, FRAMES)].into(), ..config }, &[(RAM, FRAMES)])
+        Self::booted(Config { ram: [(RAM, FRAMES)].into(), ..config }, &[(RAM, FRAMES)], "")
     }
 
-    /// On this machine, of whose RAM in one piece `free` is free.
-    pub fn with_ram(config: Config, free: &[(Mfn, u64)]) -> Self {
-        let mut world = Self::make(Config { idle: Idle::Unwind, ..config }, free);
+    /// Two pCPUs, with these options on the command line.
+    pub fn with_options(line: &str) -> Self {
+        Self::booted(Config { ram: [(RAM, FRAMES)].into(), ..Config::hostile() }, &[(RAM, FRAMES)], line)
+    }
+
+    /// On this machine, of whose RAM in one piece `free` is free, with a command line.
+    pub fn booted(config: Config, free: &[(Mfn, u64)], line: &str) -> Self {
+        let mut world = Self::make(Config { idle: Idle::Unwind, ..config }, free, line);
         // As each pCPU does when it enters the idle loop for the first time.
         for n in 0..world.machine().nr_cpus() {
             world.hv.raise(PcpuId(n), Work::RESCHEDULE);
@@ -133,27 +137,29 @@ impl World {
 
     /// Without a pCPU that runs: the test's threads are the pCPUs.
     pub fn unsettled(config: Config) -> Self {
-        Self::make(Config { ram: [(RAM, FRAMES)].into(), ..config }, &[(RAM, FRAMES)])
+        Self::make(Config { ram: [(RAM, FRAMES)].into(), ..config }, &[(RAM, FRAMES)], "")
     }
 
-    fn make(config: Config, free: &[(Mfn, u64)]) -> Self {
+    fn make(config: Config, free: &[(Mfn, u64)], line: &str) -> Self {
         let (base, count) = config.ram[0];
         let machine: &'static Machine = Box::leak(Box::new(Machine::new(config)));
         let records = (0..count).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().leak();
         let host =
             if machine.gic_version() == 2 { HostGic::V2 { gicv: GICV, size: 0x2000 } } else { HostGic::V3 };
+        let line = format!("loglvl=all {line}");
+        let options = cmdline::parse(&line, &mut |w| panic!("{w}"));
         let hv = Hypervisor::new(Parts {
             machine,
             frames: Frames::new(base, records, free, count).unwrap(),
-            scheduler: SchedKind::Credit2,
-            loglevel: Level::Debug,
-            options: Options { command_line: String::from("test"), ..Options::default() },
+            options: options::common(&options, &line),
             platform: Box::new(ArmPlatform::new(machine, host, Some(CONSOLE)).unwrap()),
         });
         let cpus = (0..machine.nr_cpus()).map(|n| (Local::new(PcpuId(n)), Regs::default())).collect();
         let distributor = if machine.gic_version() == 2 { GUEST_GICD_BASE } else { GUEST_GICV3_GICD_BASE };
         let gic = (distributor, GUEST_GICV3_GICR0_BASE);
-        Self { hv: Box::leak(Box::new(hv.unwrap())), cpus, gic, end: None }
+        let hv = Box::leak(Box::new(hv.unwrap()));
+        assert!(hv.console.open(&[]));
+        Self { hv, cpus, gic, end: None }
     }
 
     /// The machine.

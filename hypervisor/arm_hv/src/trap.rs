@@ -28,11 +28,10 @@ pub fn interrupted(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
     leave(hv, local, regs);
 }
 
-/// The guest caused an asynchronous abort: it crashes, since what it did cannot be told.
+/// The guest caused an asynchronous abort.
 pub fn asynchronous_abort(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
     if let Some(current) = &local.current {
-        hv_core::error!(hv, "d{}v{}: asynchronous abort", current.domain.id, current.vcpu.id);
-        hv.crash(&current.domain);
+        inject::serror(hv, current, regs);
     }
     leave(hv, local, regs);
 }

@@ -31,8 +31,6 @@ pub trait ArmOps: MachineOps<Context = Context> {
     /// is not kept.
     fn id_register(&self, encoding: [u8; 5]) -> u64;
 
-    /// The system counter.
-    fn ticks(&self) -> u64;
     /// The time at which the counter reads `ticks`, in ns.
     fn ticks_to_ns(&self, ticks: u64) -> u64;
     /// The rate of the system counter.

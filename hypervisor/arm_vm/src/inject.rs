@@ -1,8 +1,8 @@
 //! Putting an exception into a guest: the register changes that EL1 would see had its own CPU taken it
 //! (Arm ARM DDI 0487, pseudocode `AArch64.TakeException`).
 //!
-//! EL1 is AArch64; EL0 may be AArch32. A virtual SError is better left to HCR_EL2.VSE, which waits until the guest
-//! unmasks it; [`serror`] is for the caller that has checked [`serror_is_masked`].
+//! EL1 is AArch64; EL0 may be AArch32. [`serror`] does not wait until the guest unmasks SErrors: one that comes while they
+//! are masked breaks into an exception's entry, which the guest does not survive, and it is told so.
 
 /// What decides where an exception goes: read from the stopped vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,6 @@ mod psr {
     pub const PAN: u64 = 1 << 22;
     pub const SSBS: u64 = 1 << 12;
     pub const DAIF: u64 = 0xf << 6;
-    pub const A: u64 = 1 << 8;
     pub const AARCH32: u64 = 1 << 4;
     pub const EL1H: u64 = 5;
     pub const EL1T: u64 = 4;
@@ -141,11 +140,6 @@ pub fn serror(origin: &Origin, syndrome: u32) -> Injected {
     origin.take(0x180, (CLASS_SERROR << 26) | IL | (syndrome as u64 & 0x1ff_ffff), None)
 }
 
-/// Whether the guest masks SError now.
-pub const fn serror_is_masked(spsr: u64) -> bool {
-    spsr & psr::A != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +204,5 @@ mod tests {
         let mut at = origin(5);
         at.vbar_el1 |= 0x7f;
         assert_eq!(undefined(&at, true).pc, VBAR + 0x200);
-        assert!(serror_is_masked(0x1c5) && !serror_is_masked(0x5));
     }
 }

@@ -155,6 +155,8 @@ pub trait MachineOps: Sync {
     fn nr_cpus(&self) -> u32;
     /// Nanoseconds since the machine's counter started; the same on all pCPUs.
     fn now_ns(&self) -> u64;
+    /// The machine's counter, which [`now_ns`](Self::now_ns) is made of.
+    fn ticks(&self) -> u64;
     /// Sets this pCPU's timer interrupt to `deadline_ns`, or stops it.
     fn set_timer(&self, deadline_ns: Option<u64>);
     /// Makes another pCPU leave its guest, or its idle wait, and look at its work.

@@ -1,6 +1,6 @@
 //! The hypervisor as one value.
 
-use crate::console::{Console, Level};
+use crate::console::Console;
 use crate::domain::{DomainTable, Platform};
 use crate::event::VirqHandlers;
 use crate::memory::{Frames, Freed};
@@ -15,7 +15,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{MachineOps as _, PcpuId};
 use lock::Mutex;
 use machine::Machine;
-use sched::SchedKind;
 use xen_abi::Errno;
 
 /// Everything the hypervisor has.
@@ -54,10 +53,6 @@ pub struct Parts {
     pub machine: &'static Machine,
     /// Who owns which frame.
     pub frames: Frames,
-    /// The scheduler.
-    pub scheduler: SchedKind,
-    /// Messages above this level are not shown.
-    pub loglevel: Level,
     /// What the command line said.
     pub options: Options,
     /// What only this kind of machine does.
@@ -65,20 +60,20 @@ pub struct Parts {
 }
 
 impl Hypervisor {
-    /// A hypervisor without domains.
+    /// A hypervisor without domains, and without a log until [`Console::open`].
     ///
     /// # Errors
     /// ENOMEM.
     pub fn new(parts: Parts) -> Result<Self, Errno> {
-        let Parts { machine, frames, scheduler, loglevel, options, platform } = parts;
+        let Parts { machine, frames, options, platform } = parts;
         let nr_cpus = machine.nr_cpus();
         let mut cpus = Vec::new();
         cpus.try_reserve_exact(nr_cpus as usize).map_err(|_| Errno::ENOMEM)?;
         cpus.extend((0..nr_cpus).map(|n| Pcpu::new(PcpuId(n))));
         Ok(Self {
-            pools: Pools::new(scheduler, nr_cpus, machine.now_ns())?,
+            pools: Pools::new(&options, nr_cpus, machine.now_ns())?,
             tags: Mutex::new(all_tags(machine.nr_tags() as usize)?),
-            console: Console::new(loglevel).ok_or(Errno::ENOMEM)?,
+            console: Console::new(options.console),
             machine,
             frames,
             domains: DomainTable::default(),

@@ -5,6 +5,7 @@
 
 use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};
+use crate::options::Options;
 use crate::pcpu::{Current, Local, Work};
 use crate::timer::TimerKind;
 use hal::{Domid, MachineOps as _, PcpuId, VcpuContext as _};
@@ -64,9 +65,14 @@ impl Pools {
     /// The pool of all `cpus` pCPUs.
     ///
     /// # Errors
-    /// ENOMEM.
-    pub fn new(kind: SchedKind, cpus: u32, now: u64) -> Result<Self, Errno> {
-        let pool = Pool::new(kind, 0, CpuMask::first_n(cpus as usize), now).map_err(errno)?;
+    /// ENOMEM, EINVAL for parameters that the scheduler refuses.
+    pub fn new(options: &Options, cpus: u32, now: u64) -> Result<Self, Errno> {
+        let all = CpuMask::first_n(cpus as usize);
+        let mut pool = Pool::new(options.scheduler, 0, all, now).map_err(errno)?;
+        if options.scheduler == SchedKind::Credit2 {
+            pool.set_ratelimit_us(options.ratelimit_us).map_err(errno)?;
+            pool.set_cap_period_ms(options.cap_period_ms).map_err(errno)?;
+        }
         Ok(Self { pool: Mutex::new(pool) })
     }
 

@@ -10,7 +10,7 @@ pub use check::{check, foreign_gfns};
 pub use fuzz::{Act, Fuzzer, acts, memory_acts};
 pub use run::{Cpu, pin, pin_all};
 
-use crate::console::Level;
+use crate::console::{Level, Levels, Settings};
 use crate::domain::{Domain, DomainConfig, GuestKind, Platform, Vcpu};
 use crate::hypercall::{Call, Flow};
 use crate::memory::{Frames, P2m};
@@ -24,7 +24,6 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, Gaddr, Gfn, MachineOps as _, Mfn, PAGE_SIZE};
 use machine::{Context, Machine};
-use sched::SchedKind;
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -128,6 +127,11 @@ impl Platform for TestPlatform {
     }
 }
 
+fn talkative(mut options: Options) -> Options {
+    options.console.own = Levels::up_to(Level::Debug);
+    options
+}
+
 /// A hypervisor and what tests do with it.
 pub struct World {
     /// Never dropped: domains that still run hold references that only a teardown gives back.
@@ -150,12 +154,17 @@ impl World {
 
     /// The same on a machine that is as hostile as can be.
     pub fn hostile() -> Self {
-        Self::with(arch_fake::Config::hostile(), Options::default())
+        Self::with(arch_fake::Config::hostile(), talkative(Options::default()))
     }
 
     /// The same as [`new`](Self::new), with other options.
     pub fn with_options(options: Options) -> Self {
-        Self::with(arch_fake::Config::default(), options)
+        Self::with(arch_fake::Config::default(), talkative(options))
+    }
+
+    /// The same as [`new`](Self::new), with a console like this.
+    pub fn with_console(console: Settings) -> Self {
+        Self::with(arch_fake::Config::default(), Options { console, ..Options::default() })
     }
 
     fn with(config: arch_fake::Config, options: Options) -> Self {
@@ -166,12 +175,11 @@ impl World {
         let hv = Hypervisor::new(Parts {
             machine,
             frames,
-            scheduler: SchedKind::Credit2,
-            loglevel: Level::Debug,
             options: Options { command_line: String::from("test"), ..options },
             platform: Box::new(TestPlatform),
         });
         let world = Self { hv: Box::leak(Box::new(hv.unwrap())) };
+        assert!(world.hv.console.open(&[]));
         world.domain(0, 1);
         world
     }

@@ -281,6 +281,17 @@ impl Pool {
         }
     }
 
+    /// Sets how often a domain with a cap gets its budget anew, in ms. Periods under way end as planned.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for 0; [`Error::NoParameters`] under the null scheduler.
+    pub fn set_cap_period_ms(&mut self, ms: u32) -> Result<(), Error> {
+        match &mut self.policy {
+            Policy::Credit2(credit2) => credit2.set_cap_period_ms(ms),
+            Policy::Null(_) => Err(Error::NoParameters),
+        }
+    }
+
     /// A unit's place and run time, the current turn included.
     #[must_use]
     pub fn unit_info(&self, unit: UnitId, now: u64) -> Option<UnitInfo> {

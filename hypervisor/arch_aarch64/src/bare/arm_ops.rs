@@ -63,11 +63,6 @@ impl ArmOps for Machine {
         id_register!(crm, op2; 1 2 3 4 5 6 7)
     }
 
-    #[inline]
-    fn ticks(&self) -> u64 {
-        self.count()
-    }
-
     fn ticks_to_ns(&self, ticks: u64) -> u64 {
         self.clock().ns(ticks)
     }

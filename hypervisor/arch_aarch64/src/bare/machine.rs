@@ -291,6 +291,11 @@ impl MachineOps for Machine {
         self.clock.ns(self.count())
     }
 
+    #[inline]
+    fn ticks(&self) -> u64 {
+        self.count()
+    }
+
     fn set_timer(&self, deadline_ns: Option<u64>) {
         match deadline_ns {
             Some(ns) => {

@@ -2,7 +2,7 @@
 use core::fmt;
 
 use super::values::{ConSwitch, Dom0Mem, LogLevel, LogLevels, SError, Scheduler, Timestamps};
-use super::values::{VcpuCount, Vwfi, choice, integer, size};
+use super::values::{VcpuCount, Vwfi, boolean, choice, integer, size};
 
 /// The hypervisor's settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,8 +31,6 @@ pub struct Options<'a> {
     pub conring_size: u64,
     /// `conswitch`.
     pub conswitch: ConSwitch,
-    /// `sync_console`.
-    pub sync_console: bool,
     /// `sched`.
     pub sched: Scheduler,
     /// `sched_ratelimit_us`.
@@ -68,7 +66,6 @@ impl Default for Options<'_> {
             console_to_ring: false,
             conring_size: 16 << 10,
             conswitch: ConSwitch { letter: b'a', keep: false },
-            sync_console: false,
             sched: Scheduler::Credit2,
             sched_ratelimit_us: 1000,
             credit2_cap_period_ms: 10,
@@ -81,6 +78,16 @@ impl Default for Options<'_> {
         }
     }
 }
+
+impl Options<'_> {
+    /// How many of the machine's CPUs to use.
+    pub fn cpus(&self, present: usize) -> usize {
+        self.maxcpus.map_or(present, |max| present.min(max as usize))
+    }
+}
+
+/// The largest console ring.
+const MAX_RING: u64 = 16 << 20;
 
 /// What an option does to the settings.
 pub(super) enum Set {
@@ -121,12 +128,15 @@ macro_rules! options {
 }
 
 options! {
-    "conring_size", "a size", "16K",
-    "Size of the console ring.",
-    Set::Value(|o, v| { o.conring_size = size(v).filter(|n| *n > 0)?; Some(()) });
+    "conring_size", "a size of at most 16M", "16K",
+    "Size of the ring that keeps what was said, rounded up to a power of two of at least 4K. It is \
+     smaller when there is not so much memory.",
+    Set::Value(|o, v| { o.conring_size = size(v).filter(|n| (1..=MAX_RING).contains(n))?; Some(()) });
 
     "console", "a list of dtuart and none", "dtuart",
-    "Where the hypervisor's messages go: to the UART that `dtuart` names, or nowhere.",
+    "Where messages go, the hypervisor's and those that dom0 leaves to it: to the UART that `dtuart` \
+     names and into the console ring, or into the ring alone. Without the UART nothing is read from \
+     it either; it stays hidden from dom0, and only why the machine stops is written to it.",
     Set::Value(|o, v| {
         let uart = |part| choice(part, &[("dtuart", true), ("none", false)]);
         o.console = v.split(',').try_fold(false, |on, part| Some(uart(part)? || on))?;
@@ -134,20 +144,21 @@ options! {
     });
 
     "console_timestamps", "none, date, datems, boot or raw", "none",
-    "What stands before each line: nothing, the date and time (with milliseconds), seconds since \
-     boot, or the counter's value.",
+    "What stands before each line of the hypervisor's: nothing, the date and time (with \
+     milliseconds), seconds since boot, or the counter's value. Seconds stand for the date until \
+     dom0 has set the clock. Lines from before dom0 is built have nothing.",
     Set::Value(|o, v| { o.console_timestamps = Timestamps::parse(v)?; Some(()) });
 
     "console_to_ring", "a boolean", "false",
-    "Guests' console output is kept in the console ring too.",
+    "What dom0 writes to the console is kept in the console ring too.",
     Set::Flag(|o| &mut o.console_to_ring);
 
     "conswitch", "a letter, perhaps followed by x", "a",
     "Ctrl and this letter, three times, switches serial input between the hypervisor and dom0. \
-     With x, input stays with the hypervisor when dom0 boots.",
+     With x, input is the hypervisor's when dom0 boots.",
     Set::Value(|o, v| { o.conswitch = ConSwitch::parse(v)?; Some(()) });
 
-    "credit2_cap_period_ms", "an integer", "10",
+    "credit2_cap_period_ms", "a positive integer", "10",
     "How often a domain with a cap gets its time anew, in milliseconds.",
     Set::Value(|o, v| { o.credit2_cap_period_ms = integer(v).filter(|n| *n > 0)?; Some(()) });
 
@@ -161,7 +172,7 @@ options! {
     Set::Value(|o, v| { o.dom0_mem = Dom0Mem::parse(v)?; Some(()) });
 
     "dom0_vcpus_pin", "a boolean", "false",
-    "Each of dom0's vCPUs stays on the pCPU of its own number.",
+    "Each of dom0's vCPUs stays on the pCPU of its own number; those beyond the pCPUs run anywhere.",
     Set::Flag(|o| &mut o.dom0_vcpus_pin);
 
     "dtuart", "a path or alias, perhaps :options", "stdout-path in /chosen",
@@ -182,16 +193,17 @@ options! {
 
     "guest_loglvl", "<level> or <level>/<rate-limited level> of none, error, warning, info, debug \
      and all", "none/warning",
-    "Which messages about guests are printed.",
+    "Which messages that guests cause are printed: those up to the first level all, those up to the \
+     second at most ten in five seconds.",
     Set::Value(|o, v| { o.guest_loglvl = LogLevels::parse(v)?; Some(()) });
 
     "loglvl", "<level> or <level>/<rate-limited level> of none, error, warning, info, debug and \
      all", "warning",
-    "Which messages of the hypervisor are printed.",
+    "Which of the hypervisor's own messages are printed, in the same way.",
     Set::Value(|o, v| { o.loglvl = LogLevels::parse(v)?; Some(()) });
 
     "maxcpus", "an integer", "all",
-    "The most pCPUs to use.",
+    "The most pCPUs to use; 0 for all.",
     Set::Value(|o, v| { o.maxcpus = Some(integer(v)?).filter(|n| *n > 0); Some(()) });
 
     "noreboot", "a boolean", "false",
@@ -205,21 +217,25 @@ options! {
         Some(())
     });
 
-    "sched_ratelimit_us", "an integer of at most 500000", "1000",
+    "sched_ratelimit_us", "0 or an integer from 100 to 500000", "1000",
     "How long a vCPU runs at least before another one takes its place, in microseconds; 0 for no \
      such limit.",
-    Set::Value(|o, v| { o.sched_ratelimit_us = integer(v).filter(|n| *n <= 500_000)?; Some(()) });
+    Set::Value(|o, v| {
+        o.sched_ratelimit_us = integer(v).filter(|n| matches!(n, 0 | 100..=500_000))?;
+        Some(())
+    });
 
     "serrors", "diverse or panic", "diverse",
-    "What becomes of SErrors: a guest's own is given to it, or every one is fatal.",
+    "What becomes of SErrors (asynchronous aborts): a guest's own is given to it and the hypervisor's \
+     own are fatal, or all are fatal.",
     Set::Value(|o, v| {
         o.serrors = choice(v, &[("diverse", SError::Diverse), ("panic", SError::Panic)])?;
         Some(())
     });
 
-    "sync_console", "a boolean", "false",
-    "A message is on the wire before the hypervisor goes on. For finding faults.",
-    Set::Flag(|o| &mut o.sync_console);
+    "sync_console", "a boolean", "true",
+    "Accepted without effect: the hypervisor always waits until a message is with the UART.",
+    Set::Value(|_, v| (v.is_empty() || boolean(v).is_some()).then_some(()));
 
     "vwfi", "trap or native", "trap",
     "Whether a guest that waits for an interrupt lets another vCPU run, or keeps its pCPU.",

@@ -39,7 +39,7 @@ fn usual_line_is_understood() {
     let line = "console=dtuart dtuart=/pl011@9000000:115200 dom0_mem=1G,max:2G dom0_max_vcpus=2 \
                 loglvl=all guest_loglvl=error/info noreboot sched=null vwfi=native maxcpus=4 \
                 gnttab_max_frames=128 gnttab_max_maptrack_frames=2048 dom0_vcpus_pin \
-                sync_console=on conswitch=bx console_timestamps=boot conring_size=64k \
+                sync_console conswitch=bx console_timestamps=boot conring_size=64k \
                 no-ext_regions console_to_ring=yes serrors=panic sched_ratelimit_us=0 \
                 credit2_cap_period_ms=20";
     let o = good(line);
@@ -55,7 +55,7 @@ fn usual_line_is_understood() {
     assert_eq!((o.conswitch.code(), o.conswitch.keep), (2, true));
     assert_eq!(o.console_timestamps, Timestamps::Boot);
     assert_eq!(o.conring_size, 64 << 10);
-    assert!(o.noreboot && o.dom0_vcpus_pin && o.sync_console && o.console_to_ring);
+    assert!(o.noreboot && o.dom0_vcpus_pin && o.console_to_ring);
     assert!(!o.ext_regions);
     assert_eq!(o.serrors, SError::Panic);
     assert_eq!((o.sched_ratelimit_us, o.credit2_cap_period_ms), (0, 20));
@@ -118,6 +118,13 @@ fn bad_values_change_nothing() {
         "noreboot=maybe",
         "gnttab_max_frames=0",
         "sched_ratelimit_us=500001",
+        "sched_ratelimit_us=1",
+        "sched_ratelimit_us=99",
+        "credit2_cap_period_ms=0",
+        "conring_size=0",
+        "conring_size=16385K",
+        "conring_size=1G",
+        "sync_console=often",
         "maxcpus=09",
     ] {
         bad(option);
@@ -136,8 +143,8 @@ fn warning_says_what_is_expected() {
 #[test]
 fn sizes_have_units_and_bases() {
     let size = |text: &str| {
-        let line = format!("conring_size={text}");
-        good(&line).conring_size
+        let line = format!("dom0_mem={text}");
+        good(&line).dom0_mem.resolve()
     };
     assert_eq!(size("32"), 32 << 10);
     assert_eq!(size("0x20"), 32 << 10);
@@ -170,6 +177,28 @@ fn vcpu_ranges_follow_the_number_of_pcpus() {
 }
 
 #[test]
+fn number_of_pcpus_is_limited_by_the_option_and_the_machine() {
+    let cpus = |line, present| good(line).cpus(present);
+    assert_eq!([cpus("", 4), cpus("maxcpus=0", 4), cpus("maxcpus=8", 4)], [4; 3]);
+    assert_eq!([cpus("maxcpus=3", 4), cpus("maxcpus=1", 4)], [3, 1]);
+}
+
+#[test]
+fn rate_limits_that_the_scheduler_takes_are_read() {
+    for us in [0, 100, 500_000] {
+        let line = format!("sched_ratelimit_us={us}");
+        assert_eq!(good(&line).sched_ratelimit_us, us);
+    }
+}
+
+#[test]
+fn output_is_always_synchronous_whatever_is_asked_for() {
+    for line in ["sync_console", "sync_console=no", "no-sync_console"] {
+        assert_eq!(good(line), Options::default());
+    }
+}
+
+#[test]
 fn flags_of_old_and_new_style() {
     assert_eq!(good("console_timestamps").console_timestamps, Timestamps::Date);
     assert_eq!(good("console_timestamps=off").console_timestamps, Timestamps::None);
@@ -190,6 +219,10 @@ fn manual_has_every_option_once_and_in_order() {
         assert!(text.contains(&format!("### {}\n\n`= {}`", entry.name, entry.syntax)));
         assert!(!entry.help.is_empty() && !entry.default.is_empty());
     }
+    // The lines are broken elsewhere.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let page = include_str!("../../../../docs/command-line.md");
+    assert!(words(page).ends_with(&words(&text)), "docs/command-line.md is not what this is: {text}");
 }
 
 proptest! {

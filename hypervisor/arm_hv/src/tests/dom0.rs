@@ -14,7 +14,7 @@ use arm_fdt::{Range, RangeSet, cmdline};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use hal::{Domid, Gaddr, Maddr, PAGE_SIZE};
-use hv_core::Domain;
+use hv_core::{Domain, Vcpu};
 
 const VIRT_GIC2: &[u8] = include_bytes!("../../../arm_fdt/testdata/virt-gic2.dtb");
 const VIRT_GIC3: &[u8] = include_bytes!("../../../arm_fdt/testdata/virt-gic3.dtb");
@@ -78,7 +78,7 @@ impl Boot {
         let ram = host.memory.as_slice().iter().map(frames).collect();
         let v2 = matches!(host.gic.version, GicVersion::V2 { .. });
         let gic_version = if v2 { 2 } else { 3 };
-        let mut world = World::with_ram(Config { ram, gic_version, ..Config::hostile() }, &free);
+        let mut world = World::booted(Config { ram, gic_version, ..Config::hostile() }, &free, self.line);
         if let GicVersion::V3 { redistributors, .. } = &host.gic.version {
             world.set_gic(host.gic.distributor.start(), redistributors[0].start());
         } else {
@@ -282,4 +282,21 @@ fn kernel_that_cannot_be_used_is_refused_with_the_reason() {
     assert!(text.starts_with("Dom0's kernel: "), "{text}");
     let text = with(Vec::new()).error();
     assert!(text.contains("kernel"), "{text}");
+}
+
+#[test]
+fn vcpus_stay_on_the_pcpus_of_their_numbers_if_that_is_wanted() {
+    let affinities = |line| {
+        let (world, domain) = Boot { line, ..Boot::new(VIRT_GIC3) }.build().unwrap();
+        let of = |vcpu: &Arc<Vcpu>| {
+            let info = world.hv.pools.info(world.hv, vcpu).unwrap();
+            info.hard.iter().map(|cpu| cpu.index()).collect()
+        };
+        domain.vcpus().map(of).collect::<Vec<Vec<usize>>>()
+    };
+    let both: Vec<_> = [0, 1].into();
+    assert_eq!(affinities("dom0_mem=64M"), [both.clone(), both.clone()]);
+    // There are two pCPUs.
+    let pinned = affinities("dom0_mem=64M dom0_max_vcpus=3 dom0_vcpus_pin");
+    assert_eq!(pinned, [[0].into(), [1].into(), both]);
 }

@@ -2,7 +2,7 @@
 
 use crate::testkit::*;
 use alloc::sync::Arc;
-use arch_fake::{Access, Trap};
+use arch_fake::{Access, MachineEnd, Trap};
 use arm_regs::ArmOps as _;
 use hal::Gaddr;
 use hv_core::Vcpu;
@@ -123,15 +123,34 @@ fn interrupt_that_was_pending_at_an_exception_stays_pending() {
 }
 
 #[test]
-fn asynchronous_abort_crashes_the_domain_that_caused_it() {
+fn asynchronous_abort_is_given_to_the_guest_that_caused_it() {
     let mut world = World::new();
-    let (one, other) = (world.domain(1, 1), world.domain(2, 1));
-    let cpu = world.cpu_of(one.vcpu(0).unwrap());
-    world.act(cpu, crate::trap::asynchronous_abort);
+    let vcpu = guest(&mut world);
+    world.machine().take_console();
+    world.act(world.cpu_of(&vcpu), crate::trap::asynchronous_abort);
     world.settle();
-    assert!(one.is_shut_down() && !other.is_shut_down());
-    assert_eq!(one.vcpu(0).unwrap().pcpu(), None);
-    world.cpu_of(other.vcpu(0).unwrap());
+    assert_eq!(taken(&mut world, &vcpu), [0x2f << 26 | 1 << 25, ENTRY, 0, SYNC + 0x180]);
+    assert_eq!(world.machine().take_console(), "(XEN) d1v0: SError\n");
+}
+
+#[test]
+fn asynchronous_abort_ends_the_machine_if_that_is_wanted() {
+    for (line, end) in
+        [("serrors=panic", MachineEnd::Reboot), ("serrors=panic noreboot", MachineEnd::PowerOff)]
+    {
+        // In the guest, and at a switch.
+        let mut world = World::with_options(line);
+        let vcpu = guest(&mut world);
+        world.act(world.cpu_of(&vcpu), crate::trap::asynchronous_abort);
+        assert_eq!(world.end.take(), Some(end));
+
+        let mut world = World::with_options(line);
+        let vcpu = guest(&mut world);
+        world.machine().set_guest_aborted(world.cpu_of(&vcpu));
+        world.wfi(&vcpu);
+        assert_eq!(world.end.take(), Some(end));
+        assert!(world.machine().take_console().contains("d1v0 caused an SError"));
+    }
 }
 
 #[test]

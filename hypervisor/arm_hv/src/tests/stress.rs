@@ -7,7 +7,6 @@ use crate::trap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arch_fake::{Config, Idle, MachineEnd, Op, Trap, catch_end};
-use arm_regs::ArmOps as _;
 use arm_vm::exit::AccessSize;
 use arm_vm::vgic::SgiKind;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

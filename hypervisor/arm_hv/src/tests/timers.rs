@@ -4,7 +4,6 @@
 use crate::testkit::*;
 use alloc::sync::Arc;
 use arch_fake::{Event, Op};
-use arm_regs::ArmOps as _;
 use hal::{MachineOps as _, PcpuId};
 use hv_core::Vcpu;
 

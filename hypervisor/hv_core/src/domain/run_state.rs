@@ -5,9 +5,7 @@ use super::vcpu::Vcpu;
 use crate::Hypervisor;
 use hal::{Domid, MachineOps as _};
 use xen_abi::Errno;
-use xen_abi::sched::{
-    SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_watchdog,
-};
+use xen_abi::sched::{SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_watchdog};
 use xen_abi::xen::VIRQ_DOM_EXC;
 
 impl Life {
@@ -151,20 +149,19 @@ impl Hypervisor {
         crate::info!(self, "Dom0 has stopped, reason {code}.");
         match code {
             SHUTDOWN_poweroff => self.machine.power_off(),
-            SHUTDOWN_reboot | SHUTDOWN_watchdog | SHUTDOWN_soft_reset => {}
+            SHUTDOWN_reboot | SHUTDOWN_watchdog | SHUTDOWN_soft_reset => self.machine.reboot(),
             // A crash, or what nobody can resume.
-            _ if self.options.no_reboot => {
-                crate::info!(self, "'noreboot' is set: the machine stays off.");
-                self.machine.power_off();
-            }
-            _ => {}
+            _ => self.give_up(),
         }
-        self.machine.reboot()
     }
 
-    /// Crashes a domain that did what no guest may: only itself is harmed.
-    pub fn crash(&self, domain: &Domain) {
-        self.shut_down(domain, ShutdownReason(SHUTDOWN_crash as u8));
+    /// Nothing can go on.
+    pub fn give_up(&self) -> ! {
+        if self.options.no_reboot {
+            crate::info!(self, "'noreboot' is set: the machine stays off.");
+            self.machine.power_off();
+        }
+        self.machine.reboot()
     }
 
     /// XEN_DOMCTL_resumedomain: undoes a shutdown.

@@ -61,7 +61,7 @@ impl Domain {
 
     /// A watchdog has expired.
     pub(crate) fn watchdog_expired(&self, hv: &Hypervisor) {
-        crate::warning!(hv, "d{}: watchdog expired", self.id);
+        crate::guest!(hv, Warning, "d{}: watchdog expired", self.id);
         hv.shut_down(self, ShutdownReason(SHUTDOWN_watchdog as u8));
     }
 }

@@ -401,7 +401,7 @@ fn virtual_interrupt_goes_to_the_domain_that_was_chosen() {
     let pending = |domain: &Domain, port| domain.events.is_port_pending(world.hv, port).unwrap();
     ask(&world, XEN_DOMCTL_set_virq_handler, &SetVirqHandler { virq: VIRQ_DOM_EXC }).unwrap();
     let other = world.domain(6, 1);
-    world.hv.crash(&other);
+    world.hv.shut_down(&other, crate::domain::ShutdownReason::POWEROFF);
     assert_eq!((pending(&dom0, ours), pending(&domu, theirs)), (false, true));
     for virq in [VIRQ_TIMER, NR_VIRQS, u32::MAX] {
         let answer = ask(&world, XEN_DOMCTL_set_virq_handler, &SetVirqHandler { virq }).map(drop);

@@ -267,8 +267,9 @@ fn domain_that_blocks_and_runs_is_told_so() {
 fn crash_harms_the_domain_alone() {
     let world = World::new();
     let (domu, other) = (world.domain(5, 1), world.domain(6, 1));
-    world.hv.crash(&domu);
-    assert_eq!(domu.shutdown_reason(), Some(ShutdownReason(SHUTDOWN_crash as u8)));
+    let crash = ShutdownReason(SHUTDOWN_crash as u8);
+    world.hv.shut_down(&domu, crash);
+    assert_eq!(domu.shutdown_reason(), Some(crash));
     assert!(!other.is_shut_down() && other.vcpu(0).unwrap().is_runnable());
     world.kill(5).unwrap();
     check(&world, &[]);

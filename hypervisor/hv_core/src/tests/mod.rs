@@ -1,5 +1,6 @@
 //! The core as guests and tools see it: hypercalls on the fake machine.
 
+mod console;
 mod create;
 mod domctl;
 mod features;

@@ -1,16 +1,13 @@
-//! Sysctls, and the console that some of them read.
+//! Sysctls.
 
-use crate::Work;
-use crate::console::Level;
-use crate::domain::Domain;
-use crate::testkit::{ARGS, GUEST_PAGES, LISTS, World, check};
+use crate::options::Options;
+use crate::testkit::{LISTS, World};
+use ::sched::{CpuMask, DomainParams};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arch_fake::{MachineEnd, catch_end};
 use xen_abi::domctl::XEN_SCHEDULER_CREDIT2;
 use xen_abi::domctl::v4_17::arm64::GetDomainInfo;
-use xen_abi::event_channel::{EVTCHNOP_bind_virq, EvtchnBindVirq};
 use xen_abi::sysctl::*;
 use xen_abi::xen::*;
 use xen_abi::{Errno, GuestHandle, Plain};
@@ -144,6 +141,21 @@ fn parameters_of_the_scheduler_are_told_and_set() {
     assert_eq!(op(0, credit2, 7, 0), Err(Errno::EINVAL));
 }
 
+#[test]
+fn parameters_of_the_scheduler_begin_as_the_options_say() {
+    let options = Options { ratelimit_us: 2500, cap_period_ms: 20, ..Options::default() };
+    let world = World::with_options(options);
+    world.domain(5, 1);
+    let text = world.hv.pools.with(world.hv, |pool, now| {
+        pool.set_domain_params(5, DomainParams { weight: 0, cap: 40 }, now).unwrap();
+        let mut text = String::new();
+        pool.dump(&mut text, now).unwrap();
+        (text, CpuMask::EMPTY)
+    });
+    // 40 % of 20 ms.
+    assert!(text.contains("ratelimit 2500 us") && text.contains("cap 40, budget 8000 us"), "{text}");
+}
+
 fn debug_keys(world: &World, keys: &[u8]) -> Result<(), Errno> {
     let request =
         DebugKeys { keys: world.list(&world.get(0), 0, keys), nr_keys: keys.len() as u32, _gap0: 0 };
@@ -174,170 +186,4 @@ fn debug_keys_report_what_goes_on() {
     let request = DebugKeys { keys: WILD, nr_keys: 1, _gap0: 0 };
     assert_eq!(ask(&world, XEN_SYSCTL_debug_keys, &request), Err(Errno::EFAULT));
     debug_keys(&world, &[]).unwrap();
-}
-
-/// Reads the console ring: text and index.
-fn read(world: &World, clear: u8, incremental: u8, index: u32, count: u32) -> (String, u32) {
-    let mut request = Readconsole::new_zeroed();
-    (request.clear, request.incremental, request.index, request.count) = (clear, incremental, index, count);
-    request.buffer = LIST;
-    let answer = ask(world, XEN_SYSCTL_readconsole, &request).unwrap();
-    let dom0 = world.get(0);
-    let bytes: Vec<u8> = (0..answer.count).map(|n| world.take(&dom0, LISTS.plus(n.into()))).collect();
-    (String::from_utf8(bytes).unwrap(), answer.index)
-}
-
-fn say(world: &World, text: &str) {
-    world.hv.say(Level::Info, format_args!("{text}"));
-}
-
-#[test]
-fn console_is_read_in_parts_and_only_what_is_new() {
-    let world = World::new();
-    read(&world, 1, 0, 0, 30_000);
-    say(&world, "one");
-    say(&world, "two");
-    let (all, end) = read(&world, 0, 0, 0, 1000);
-    assert_eq!(all, "(XEN) one\n(XEN) two\n");
-    assert_eq!(read(&world, 0, 0, 0, 1000), (all.clone(), end), "it is still there");
-    let (head, at) = read(&world, 0, 0, 0, 4);
-    assert_eq!(head, "(XEN");
-    assert_eq!(read(&world, 0, 1, at, 1000), (all[4..].into(), end));
-    assert_eq!(read(&world, 0, 1, end, 1000), (String::new(), end));
-    say(&world, "three");
-    assert_eq!(read(&world, 0, 1, end, 1000).0, "(XEN) three\n");
-    for strange in [end + 1000, u32::MAX, end.wrapping_sub(100_000)] {
-        assert!(
-            read(&world, 0, 1, strange, 1000).0.starts_with("(XEN) one"),
-            "an index from nowhere: {strange}"
-        );
-    }
-}
-
-#[test]
-fn console_forgets_what_was_read_when_asked_to() {
-    let world = World::new();
-    read(&world, 1, 0, 0, 30_000);
-    say(&world, "one");
-    say(&world, "two");
-    assert_eq!(read(&world, 1, 0, 0, 10).0, "(XEN) one\n");
-    assert_eq!(read(&world, 0, 0, 0, 1000).0, "(XEN) two\n", "only what was read");
-    assert_eq!(read(&world, 1, 0, 0, 1000).0, "(XEN) two\n");
-    assert_eq!(read(&world, 0, 0, 0, 1000).0, "");
-}
-
-#[test]
-fn console_keeps_the_end_of_what_was_said() {
-    let world = World::new();
-    for n in 0..3000 {
-        say(&world, &alloc::format!("line {n}"));
-    }
-    let mut text = String::new();
-    let mut at = 0;
-    let mut incremental = 0;
-    loop {
-        let (part, next) = read(&world, 0, incremental, at, 3000);
-        if part.is_empty() {
-            break;
-        }
-        (at, incremental) = (next, 1);
-        text += &part;
-    }
-    assert_eq!(text.len(), 16 * 1024);
-    assert!(text.ends_with("(XEN) line 2998\n(XEN) line 2999\n"));
-}
-
-#[test]
-fn console_that_cannot_be_copied_is_not_forgotten() {
-    let world = World::new();
-    read(&world, 1, 0, 0, 30_000);
-    say(&world, "one");
-    let mut request = Readconsole::new_zeroed();
-    (request.clear, request.count, request.buffer) = (1, 1000, WILD);
-    assert_eq!(ask(&world, XEN_SYSCTL_readconsole, &request), Err(Errno::EFAULT));
-    assert_eq!(read(&world, 0, 0, 0, 1000).0, "(XEN) one\n");
-}
-
-fn console_io(world: &World, caller: &Arc<Domain>, cmd: u32, count: u64, buffer: u64) -> Result<u64, Errno> {
-    world.call(caller, __HYPERVISOR_console_io.into(), [cmd.into(), count, buffer, 7, 7])
-}
-
-#[test]
-fn dom0_writes_to_the_console() {
-    let world = World::new();
-    let (dom0, domu) = (world.get(0), world.domain(5, 1));
-    world.hv.machine.take_console();
-    let text: Vec<u8> = (0..1000u32).map(|n| b'a' + (n % 26) as u8).collect();
-    world.list(&dom0, 0xffb, &text);
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 1000, LISTS.0 + 0xffb), Ok(0));
-    assert_eq!(world.hv.machine.take_console().as_bytes(), text);
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 0, 0), Ok(0));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_write, 1, WILD.0), Err(Errno::EFAULT));
-    assert_eq!(
-        console_io(&world, &dom0, CONSOLEIO_write, 0x1_0000_0002, LISTS.0 + 0xffb),
-        Ok(0),
-        "the count has 32 bits"
-    );
-    assert_eq!(world.hv.machine.take_console(), "ab");
-    assert_eq!(console_io(&world, &dom0, 2, 1, LISTS.0), Err(Errno::ENOSYS));
-    for cmd in [CONSOLEIO_write, CONSOLEIO_read] {
-        assert_eq!(console_io(&world, &domu, cmd, 1, LISTS.0), Err(Errno::EPERM));
-    }
-    assert_eq!(world.hv.machine.take_console(), "");
-}
-
-fn type_text(world: &World, text: &[u8]) {
-    text.iter().for_each(|byte| world.hv.console_input(*byte));
-}
-
-#[test]
-fn dom0_reads_what_is_typed() {
-    let world = World::new();
-    let dom0 = world.get(0);
-    let bind = EvtchnBindVirq { virq: VIRQ_CONSOLE, vcpu: 0, port: 0 };
-    let port = world.op(&dom0, __HYPERVISOR_event_channel_op.into(), EVTCHNOP_bind_virq, &bind).unwrap().port;
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 10, LISTS.0), Ok(0));
-    type_text(&world, b"hello");
-    assert_eq!(dom0.events.is_port_pending(world.hv, port), Ok(true));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 10, WILD.0), Err(Errno::EFAULT));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 0x8000_0000, LISTS.0), Err(Errno::E2BIG));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 4, LISTS.0), Ok(4));
-    assert_eq!(world.take::<[u8; 4]>(&dom0, LISTS), *b"hell");
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 4, LISTS.0), Ok(1));
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 4, LISTS.0), Ok(0));
-    // More than is kept: the rest is lost, and what is kept is the beginning.
-    type_text(&world, &[b'x'; 300]);
-    let mut got = 0;
-    while let Ok(n @ 1..) = console_io(&world, &dom0, CONSOLEIO_read, 1000, LISTS.0) {
-        got += n;
-    }
-    assert_eq!(got, 256);
-}
-
-#[test]
-fn three_times_ctrl_a_switches_the_input() {
-    let world = World::new();
-    let dom0 = world.get(0);
-    world.hv.machine.take_console();
-    type_text(&world, b"\x01\x01a\x01\x01\x01q");
-    assert!(world.hv.machine.take_console().contains("Serial input to Xenoxide"));
-    assert!(world.hv.cpus[0].take_work().contains(Work::DEBUG_KEY));
-    world.hv.run_debug_keys();
-    assert!(world.hv.machine.take_console().contains("d0v0"));
-    type_text(&world, b"\x01\x01\x01b");
-    assert_eq!(console_io(&world, &dom0, CONSOLEIO_read, 10, LISTS.0), Ok(2));
-    assert_eq!(world.take::<[u8; 2]>(&dom0, LISTS), *b"ab");
-}
-
-#[test]
-fn messages_above_the_level_are_not_said() {
-    let world = World::new();
-    world.hv.machine.take_console();
-    for level in [Level::Error, Level::Warning, Level::Info, Level::Debug] {
-        world.hv.say(level, format_args!("{level:?}"));
-        assert_eq!(world.hv.machine.take_console().is_empty(), !world.hv.console.shows(level));
-    }
-    assert_eq!(world.get(0).tot_pages(), GUEST_PAGES as u32);
-    check(&world, &[]);
-    assert_eq!(world.take::<u8>(&world.get(0), ARGS), 0);
 }

@@ -15,7 +15,7 @@ use arm_fdt::{Explained, Fault, OutOfMemory, Range, RangeSet, cmdline};
 use hal::MachineOps as _;
 
 use super::start::{self, Found};
-use super::{say, traps};
+use super::{early_log, say, traps};
 use hv_core::Hypervisor;
 
 /// Why the boot ended.
@@ -63,10 +63,10 @@ pub fn refuse(entry: Entry) -> ! {
         conduit = use_firmware(&mut setup, &tree);
         let _ = start_console(&mut setup, &tree);
     }
-    say!("Xenoxide was not entered at EL2, the hypervisor's exception level, but at EL1.");
-    say!(
-        "Start it with virtualization on: QEMU needs -M virt,virtualization=on; firmware must enter at EL2."
-    );
+    early_log::last_line(format_args!(
+        "Xenoxide was not entered at EL2, the hypervisor's exception level, but at EL1.\n\
+         (XEN) Start it with virtualization on: QEMU needs -M virt,virtualization=on; firmware must enter at EL2."
+    ));
     if conduit == Some(Conduit::Hvc) {
         power::off_by_hvc();
     }
@@ -144,12 +144,12 @@ pub fn boot(entry: Entry) -> Result<&'static Hypervisor, BootError> {
             maintenance: host.gic.maintenance.intid,
         },
         clock_hz: host.timer.clock_hz.map(u64::from),
-        max_cpus: host.cpus.len(),
+        max_cpus: options.cpus(host.cpus.len()),
         trap_waits: options.vwfi == cmdline::Vwfi::Trap,
     };
     let machine = setup.machine(gic, config)?;
     describe(machine);
-    start_cpus(&mut setup, machine, &host);
+    start_cpus(&mut setup, machine, &host, options.cpus(host.cpus.len()));
     say!("{} CPUs up", machine.nr_cpus());
     let found = Found { tree: &tree, host: &host, options: &options, uart: uart.as_ref() };
     let hv = start::start(&mut setup, machine, &found)?;
@@ -169,6 +169,9 @@ fn map_tree(setup: &mut Setup<'_>) -> Result<&'static [u8], SetupError> {
 fn start_console<'t>(setup: &mut Setup<'_>, tree: &Tree<'t>) -> Result<Option<Uart<'t>>, BootError> {
     let line = command_lines(tree).map(|lines| lines.hypervisor).unwrap_or("");
     let options = cmdline::parse(line, &mut |_| {});
+    if !options.console {
+        early_log::hide();
+    }
     let uart = uart::find(tree, options.dtuart).map_err(|fault| BootError::Data(tree.explain(&fault)))?;
     match uart.kind {
         UartKind::Pl011 => setup.console(span(uart.range), true)?,
@@ -214,9 +217,12 @@ fn describe(machine: &Machine) {
     );
 }
 
-fn start_cpus(setup: &mut Setup<'_>, machine: &Machine, host: &HostInfo<'_>) {
+fn start_cpus(setup: &mut Setup<'_>, machine: &Machine, host: &HostInfo<'_>, max: usize) {
     let first = machine.own_affinity();
     for cpu in host.cpus.iter().filter(|cpu| cpu.mpidr != first) {
+        if machine.nr_cpus() as usize >= max {
+            return;
+        }
         let method = match (cpu.enable, host.psci) {
             (EnableMethod::Psci, Some(psci)) => StartMethod::Psci(psci.cpu_on),
             (EnableMethod::SpinTable { release }, _) => StartMethod::SpinTable(release),

@@ -1,4 +1,6 @@
 //! What is said before the core has its console: shown at once, and kept for its log.
+//!
+//! Why the machine stops is shown even if nothing else is.
 
 use core::fmt::{self, Write};
 
@@ -9,11 +11,12 @@ use lock::Mutex;
 const SIZE: usize = 2048;
 
 struct Log {
+    hidden: bool,
     bytes: [u8; SIZE],
     len: usize,
 }
 
-static LOG: Mutex<Log> = Mutex::new(Log { bytes: [0; SIZE], len: 0 });
+static LOG: Mutex<Log> = Mutex::new(Log { hidden: false, bytes: [0; SIZE], len: 0 });
 
 impl Write for Log {
     fn write_str(&mut self, s: &str) -> fmt::Result {
@@ -21,7 +24,7 @@ impl Write for Log {
             *slot = byte;
             self.len += 1;
         }
-        Emergency.write_str(s)
+        if self.hidden { Ok(()) } else { Emergency.write_str(s) }
     }
 }
 
@@ -31,8 +34,18 @@ pub fn line(text: fmt::Arguments<'_>) {
     let _ = writeln!(LOG.lock(), "(XEN) {text}");
 }
 
+/// Says the last line.
+pub fn last_line(text: fmt::Arguments<'_>) {
+    let _ = writeln!(Emergency, "(XEN) {text}");
+}
+
+/// From now on lines are kept, but not shown.
+pub fn hide() {
+    LOG.lock().hidden = true;
+}
+
 /// Runs `f` with all that was said.
-pub fn with(f: impl FnOnce(&[u8])) {
+pub fn with<R>(f: impl FnOnce(&[u8]) -> R) -> R {
     let log = LOG.lock();
-    f(log.bytes.get(..log.len).unwrap_or_default());
+    f(log.bytes.get(..log.len).unwrap_or_default())
 }

@@ -47,7 +47,7 @@ extern "C" fn main(fdt: u64, image: u64, level: u64) -> ! {
     match boot::boot(entry) {
         Ok(_) => traps::run(),
         Err(why) => {
-            say!("Xenoxide cannot start: {why}");
+            early_log::last_line(format_args!("Xenoxide cannot start: {why}"));
             arch_aarch64::power::off()
         }
     }

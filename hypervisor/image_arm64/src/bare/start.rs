@@ -1,27 +1,23 @@
 //! From a machine that is up to the first guest: the core, dom0, and the memory that is left.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use arch_aarch64::{Machine, Setup, Span, console};
-use arm_fdt::cmdline::{self, LogLevel};
+use arm_fdt::cmdline;
 use arm_fdt::fdt::Tree;
 use arm_fdt::host::uart::Uart;
 use arm_fdt::host::{GicVersion, HostInfo};
 use arm_hv::dom0::{self, Dom0Input};
-use arm_hv::{ArmPlatform, HostGic};
+use arm_hv::{ArmPlatform, HostGic, options};
 use hal::{MachineOps as _, Maddr, PAGE_SIZE};
-use hv_core::console::Level;
 use hv_core::memory::Frames;
-use hv_core::options::Options;
 use hv_core::{Hypervisor, Parts};
-use sched::SchedKind;
 
 use super::boot::{BootError, push};
-use super::{HEAP, PAGES, early_log, say};
+use super::{HEAP, PAGES, early_log};
 
-/// Set aside for the heap before the core has memory: the free-frame bitmaps, the log, lists.
+/// Set aside for the heap before the core has memory: the free-frame bitmaps, lists.
 const BOOT_HEAP: u64 = 2 << 20;
 
 /// What the boot has found out.
@@ -63,38 +59,30 @@ pub fn start(
     let hypervisor = Hypervisor::new(Parts {
         machine,
         frames,
-        scheduler: match found.options.sched {
-            cmdline::Scheduler::Credit2 => SchedKind::Credit2,
-            cmdline::Scheduler::Null => SchedKind::Null,
-        },
-        loglevel: level(found.options.loglvl.always),
-        options: Options {
-            no_reboot: found.options.noreboot,
-            grant_frames: found.options.gnttab_max_frames,
-            maptrack_frames: found.options.gnttab_max_maptrack_frames,
-            command_line: String::from(found.host.command_lines.hypervisor),
-        },
+        options: options::common(found.options, found.host.command_lines.hypervisor),
         platform: Box::new(platform),
     })
     .map_err(|_| BootError::NoMemory)?;
     let hv: &'static Hypervisor = Box::leak(Box::new(hypervisor));
     PAGES.switch(hv);
-    early_log::with(|text| hv.console.import(text));
     let rest = PAGES.rest();
     // SAFETY: what the boot heap did not use; nobody has a reference into it.
     unsafe { machine.set_private(Maddr(rest.start).frame(), pages(rest), false) };
     hv.frames.release_range(Maddr(rest.start).frame(), pages(rest));
+    if !early_log::with(|text| hv.console.open(text)) {
+        return Err(BootError::NoMemory);
+    }
 
     let input = Dom0Input { tree: found.tree, host: found.host, options: found.options, uart: found.uart };
     let dom0 = match dom0::build(hv, &input) {
         Ok(dom0) => dom0,
         Err(why) => {
-            say!("Xenoxide cannot build dom0: {why}");
+            early_log::last_line(format_args!("Xenoxide cannot build dom0: {why}"));
             arch_aarch64::power::off()
         }
     };
     dom0::release_modules(hv, found.host);
-    if let Some(irq) = console_irq {
+    if let Some(irq) = console_irq.filter(|_| found.options.console) {
         machine.irq_route(irq, machine.this_cpu());
         machine.irq_enable(irq);
         console::enable_input_interrupt();
@@ -115,14 +103,5 @@ fn host_gic(host: &HostInfo<'_>) -> HostGic {
     match &host.gic.version {
         GicVersion::V2 { gicv, .. } => HostGic::V2 { gicv: Maddr(gicv.start()), size: gicv.size() },
         GicVersion::V3 { .. } => HostGic::V3,
-    }
-}
-
-fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::None | LogLevel::Error => Level::Error,
-        LogLevel::Warning => Level::Warning,
-        LogLevel::Info => Level::Info,
-        LogLevel::Debug => Level::Debug,
     }
 }

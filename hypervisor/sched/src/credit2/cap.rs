@@ -4,37 +4,28 @@
 //! Budgets are refilled when looked at. Only when units wait for a refill does a pCPU (the
 //! refill pCPU) get a deadline for it.
 
-use super::{Credit2, MS, US};
+use super::{Credit2, US};
 use crate::list::{List, NIL};
 use crate::tables::{Domain, Tables};
 use crate::unit::{CAPPED, Place};
 use crate::{CpuId, CpuMask, DomainParams, Error};
 
-/// Length of the refill period, as Xen's default `credit2_cap_period_ms`.
-const PERIOD: u64 = 10 * MS;
 /// A capped unit is not switched in for less than this; the overrun is carried over.
 const SHORTEST: u64 = 100 * US;
 
 /// Budget per period for a cap in percent of one pCPU.
-fn quota(cap: u16) -> i64 {
-    i64::from(cap).saturating_mul((PERIOD / 100).cast_signed())
+fn quota(cap: u16, period: u64) -> i64 {
+    i64::from(cap).saturating_mul((period / 100).cast_signed())
 }
 
 /// Adds what the periods that have ended are worth. Unused budget does not pile up.
-fn refill_domain(dom: &mut Domain, now: u64) {
+fn refill_domain(dom: &mut Domain, period: u64, now: u64) {
     let Some(late) = now.checked_sub(dom.period_end) else { return };
-    let periods = late.checked_div(PERIOD).unwrap_or(0).saturating_add(1);
-    dom.period_end = dom.period_end.saturating_add(periods.saturating_mul(PERIOD));
-    let quota = quota(dom.params.cap);
+    let periods = late.checked_div(period).unwrap_or(0).saturating_add(1);
+    dom.period_end = dom.period_end.saturating_add(periods.saturating_mul(period));
+    let quota = quota(dom.params.cap, period);
     let gain = quota.saturating_mul(i64::try_from(periods).unwrap_or(i64::MAX));
     dom.budget = dom.budget.saturating_add(gain).min(quota);
-}
-
-/// May the domain's units run?
-pub(super) fn has_budget(t: &mut Tables, dom: u16, now: u64) -> bool {
-    let Some(dom) = t.dom_mut(dom) else { return false };
-    refill_domain(dom, now);
-    dom.budget > 0
 }
 
 /// How long a unit of the domain may run before the budget is looked at again: its part, when
@@ -55,6 +46,13 @@ pub(super) fn unpark(t: &mut Tables, i: u16) {
 }
 
 impl Credit2 {
+    /// May the domain's units run?
+    pub(super) fn has_budget(&self, t: &mut Tables, dom: u16, now: u64) -> bool {
+        let Some(dom) = t.dom_mut(dom) else { return false };
+        refill_domain(dom, self.cap_period, now);
+        dom.budget > 0
+    }
+
     /// Puts a unit that is in no list into its domain's list of units that wait for a refill.
     pub(super) fn park(&mut self, t: &mut Tables, i: u16) {
         let Some(unit) = t.units.get_mut(i) else { return };
@@ -106,7 +104,7 @@ impl Credit2 {
             if !dom.throttled || dom.period_end > now {
                 continue;
             }
-            refill_domain(dom, now);
+            refill_domain(dom, self.cap_period, now);
             if dom.budget > 0 {
                 dom.throttled = false;
                 let parked = core::mem::replace(&mut dom.parked, List::EMPTY);
@@ -166,8 +164,8 @@ impl Credit2 {
         if params.cap != old.cap {
             // A fresh period; an overrun is kept, unless there was no cap.
             let debt = if old.cap == 0 { 0 } else { dom.budget.min(0) };
-            dom.budget = quota(params.cap).saturating_add(debt);
-            dom.period_end = now.saturating_add(PERIOD);
+            dom.budget = quota(params.cap, self.cap_period).saturating_add(debt);
+            dom.period_end = now.saturating_add(self.cap_period);
             dom.throttled = false;
             parked = core::mem::replace(&mut dom.parked, List::EMPTY);
         }

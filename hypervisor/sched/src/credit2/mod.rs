@@ -30,6 +30,8 @@ const MS: u64 = 1_000_000;
 const RATELIMIT_US: core::ops::RangeInclusive<u32> = 100..=500_000;
 /// Xen's default rate limit.
 const RATELIMIT_DEFAULT: u64 = 1_000 * US;
+/// Xen's default length of the caps' period.
+const CAP_PERIOD_DEFAULT: u64 = 10 * MS;
 
 /// How far a unit may get ahead of the next one before they change places, virtual ns.
 const QUANTUM: i64 = MS as i64;
@@ -53,6 +55,8 @@ pub(crate) struct Credit2 {
     adrift: CpuMask,
     /// A unit is not pre-empted earlier than this after its switch-in, ns.
     ratelimit: u64,
+    /// How often a domain with a cap gets its budget anew, ns.
+    cap_period: u64,
     /// When the first throttled domain is refilled; `u64::MAX` when none waits.
     next_refill: u64,
     /// The pCPU that sees to it, and by when it will call `schedule`.
@@ -70,6 +74,7 @@ impl Credit2 {
             idle: CpuMask::EMPTY,
             adrift: CpuMask::EMPTY,
             ratelimit: RATELIMIT_DEFAULT,
+            cap_period: CAP_PERIOD_DEFAULT,
             next_refill: u64::MAX,
             refill_cpu: None,
             refill_by: u64::MAX,
@@ -87,6 +92,14 @@ impl Credit2 {
             return Err(Error::Invalid);
         }
         self.ratelimit = u64::from(us).saturating_mul(US);
+        Ok(())
+    }
+
+    pub fn set_cap_period_ms(&mut self, ms: u32) -> Result<(), Error> {
+        if ms == 0 {
+            return Err(Error::Invalid);
+        }
+        self.cap_period = u64::from(ms).saturating_mul(MS);
         Ok(())
     }
 
@@ -115,7 +128,7 @@ impl Credit2 {
         let (dom, capped, yielded) = (unit.dom, unit.has(CAPPED), unit.has(YIELDED));
         unit.set(YIELDED, false);
         self.admit(unit);
-        if capped && !cap::has_budget(t, dom, now) {
+        if capped && !self.has_budget(t, dom, now) {
             self.park(t, i);
             return self.arm_refill(t, i);
         }
@@ -230,7 +243,7 @@ impl Credit2 {
             let (dom, capped, yielded) = (unit.dom, unit.has(CAPPED), unit.has(YIELDED));
             homeward = stays && !unit.soft.contains(cpu) && self.idle.intersects(unit.soft);
             let rank = self.lead(unit);
-            if stays && capped && !cap::has_budget(t, dom, now) {
+            if stays && capped && !self.has_budget(t, dom, now) {
                 stays = false;
                 self.throttle(t, dom);
             }
@@ -308,7 +321,7 @@ impl Credit2 {
             let next = unit.next;
             if unit.hard.contains(cpu) {
                 let rank = lead.saturating_add(penalty(unit, cpu));
-                if unit.has(CAPPED) && !cap::has_budget(t, unit.dom, now) {
+                if unit.has(CAPPED) && !self.has_budget(t, unit.dom, now) {
                     self.queue.remove(&mut t.units, i);
                     self.park(t, i);
                 } else if rank < best_rank {

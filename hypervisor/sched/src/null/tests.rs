@@ -120,6 +120,7 @@ fn there_are_no_parameters() {
     assert_eq!(pool.set_domain_params(1, DomainParams::DEFAULT, 0), Err(Error::NoParameters));
     assert_eq!(pool.ratelimit_us(), Err(Error::NoParameters));
     assert_eq!(pool.set_ratelimit_us(0), Err(Error::NoParameters));
+    assert_eq!(pool.set_cap_period_ms(10), Err(Error::NoParameters));
     assert_eq!(pool.domain_params(5), Err(Error::NotFound));
     let mut text = String::new();
     pool.dump(&mut text, 0).unwrap();

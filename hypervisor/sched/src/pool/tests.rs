@@ -365,6 +365,25 @@ fn used_up_cap_leaves_the_pcpu_idle_until_the_refill() {
 }
 
 #[test]
+fn budget_and_refill_follow_the_period() {
+    let mut pool = idle_pool(1);
+    assert_eq!(pool.set_cap_period_ms(0), Err(Error::Invalid));
+    pool.set_cap_period_ms(20).unwrap();
+    let unit = add_running(&mut pool, 1, 0, 0, 0);
+    pool.set_domain_params(1, DomainParams { weight: 0, cap: 25 }, 0).unwrap();
+    assert_eq!(decide(&mut pool, 0, 0), (Some(unit), Some(5 * MS)));
+    assert_eq!(decide(&mut pool, 0, 5 * MS), (None, Some(20 * MS)));
+    assert_eq!(decide(&mut pool, 0, 20 * MS), (Some(unit), Some(25 * MS)));
+    // The longest that can be set, with the largest cap.
+    pool.set_cap_period_ms(u32::MAX).unwrap();
+    for vcpu in 1..=655 {
+        add(&mut pool, 1, vcpu, CpuMask::ALL);
+    }
+    pool.set_domain_params(1, DomainParams { weight: 0, cap: u16::MAX }, 20 * MS).unwrap();
+    assert_eq!(decide(&mut pool, 0, 20 * MS).0, Some(unit));
+}
+
+#[test]
 fn overrun_is_kept_when_the_cap_changes() {
     let mut pool = idle_pool(1);
     let unit = add_running(&mut pool, 1, 0, 0, 0);
