@@ -167,6 +167,11 @@ impl ArmOps for Machine {
         });
     }
 
+    fn virtual_timer_is_due(&self) -> bool {
+        let now = self.now_ns();
+        self.with_cpu(current(self.id), |state| state.virtual_timer_is_due(now))
+    }
+
     fn nr_lrs(&self) -> usize {
         self.with_cpu(current(self.id), |state| state.vif.lrs.len())
     }

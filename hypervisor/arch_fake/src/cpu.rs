@@ -78,11 +78,16 @@ impl CpuState {
         control | if met { CNTV_ISTATUS } else { 0 }
     }
 
+    /// Whether the virtual timer holds its line high at a time.
+    pub(crate) fn virtual_timer_is_due(&self, now_ns: u64) -> bool {
+        self.virtual_timer(now_ns) == CNTV_ENABLE | CNTV_ISTATUS
+    }
+
     /// The private lines that timers and virtual CPU interface hold high at a time.
     fn lines(&self, now_ns: u64) -> u32 {
         let line = |irq: u32, high: bool| u32::from(high) << irq;
         line(TIMER, self.deadline_ns.is_some_and(|t| t <= now_ns))
-            | line(VIRTUAL_TIMER, self.virtual_timer(now_ns) == CNTV_ENABLE | CNTV_ISTATUS)
+            | line(VIRTUAL_TIMER, self.virtual_timer_is_due(now_ns))
             | line(MAINTENANCE, self.vif.wants_maintenance())
     }
 }

@@ -181,7 +181,7 @@ impl ArmGuest {
             let mut state = state.lock();
             read_back(hv, &mut state.ci);
             let kicks =
-                self.vgic.refresh(vcpu.id, &mut state.ci, &mut |_| domain.events.upcall_pending(hv, vcpu));
+                self.vgic.refresh(vcpu.id, &mut state.ci, &mut |irq| self.line_is_high(hv, domain, vcpu, irq));
             write_out(hv, &mut state.ci);
             kicks
         };
@@ -196,11 +196,20 @@ impl ArmGuest {
             let mut state = state.lock();
             read_back(hv, &mut state.ci);
             let kicks =
-                self.vgic.sync(vcpu.id, &mut state.ci, &mut |_| domain.events.upcall_pending(hv, vcpu));
+                self.vgic.sync(vcpu.id, &mut state.ci, &mut |irq| self.line_is_high(hv, domain, vcpu, irq));
             write_out(hv, &mut state.ci);
             kicks
         };
         kick_all(hv, domain, kicks, Some(vcpu.id));
+    }
+
+    /// The level of a private interrupt that the model asks for, of the vCPU loaded here.
+    fn line_is_high(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu, irq: u32) -> bool {
+        if irq == self.virtual_timer {
+            hv.machine.virtual_timer_is_due()
+        } else {
+            domain.events.upcall_pending(hv, vcpu)
+        }
     }
 
     /// Does what a register write or a power change asks for.
@@ -219,11 +228,15 @@ impl ArmGuest {
         }
     }
 
+    /// What to do for the virtual timer of a vCPU whose registers are these.
+    fn virtual_plan(&self, context: &Context, now: u64) -> Plan {
+        TimerRegs::new(context.sys.cntv_ctl_el0, context.sys.cntv_cval_el0).plan(now, self.counter_offset)
+    }
+
     /// Arranges a timer for what a vCPU that does not run waits for.
     fn arm_while_away(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &Context, state: &VcpuState) {
         let now = hv.machine.ticks();
-        let virtual_plan = TimerRegs::new(context.sys.cntv_ctl_el0, context.sys.cntv_cval_el0)
-            .plan(now, self.counter_offset);
+        let virtual_plan = self.virtual_plan(context, now);
         let mut deadline = state.physical_timer.update(now).deadline;
         match virtual_plan {
             Plan::Idle => {}
@@ -278,6 +291,11 @@ fn write_out(hv: &Hypervisor, ci: &mut CpuInterface) {
         }
     }
     hv.machine.write_gic_hcr(ci.hcr);
+    deactivate(hv, ci);
+}
+
+/// Deactivates the physical interrupts that the guest will not.
+fn deactivate(hv: &Hypervisor, ci: &mut CpuInterface) {
     for &irq in ci.take_deactivate() {
         hv.machine.irq_deactivate(u32::from(irq));
     }
@@ -396,21 +414,34 @@ impl GuestKind for ArmGuest {
         Ok(())
     }
 
-    fn switched_out(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context) {
+    fn switched_out(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu, context: &mut Context) {
         if hv.machine.guest_aborted() {
             inject::serror_unloaded(hv, vcpu, context);
         }
         let Some(state) = self.vcpus.get(vcpu.id) else { return };
-        let mut state = state.lock();
-        read_back(hv, &mut state.ci);
-        let mut used = state.ci.used;
-        while used != 0 {
-            hv.machine.write_lr(used.trailing_zeros() as usize, 0);
-            used &= used - 1;
-        }
-        hv.machine.write_gic_hcr(0);
-        hv.machine.set_active(hv.machine.private_irqs().virtual_timer, false);
-        self.arm_while_away(hv, vcpu, context, &state);
+        let kicks = {
+            let mut state = state.lock();
+            read_back(hv, &mut state.ci);
+            let mut used = state.ci.used;
+            // What the guest has ended is not in flight any more: its timer may fire anew.
+            let kicks = self.vgic.sync(vcpu.id, &mut state.ci, &mut |irq| {
+                if irq == self.virtual_timer {
+                    self.virtual_plan(context, hv.machine.ticks()) == Plan::Fire
+                } else {
+                    domain.events.upcall_pending(hv, vcpu)
+                }
+            });
+            while used != 0 {
+                hv.machine.write_lr(used.trailing_zeros() as usize, 0);
+                used &= used - 1;
+            }
+            hv.machine.write_gic_hcr(0);
+            deactivate(hv, &mut state.ci);
+            hv.machine.set_active(hv.machine.private_irqs().virtual_timer, false);
+            self.arm_while_away(hv, vcpu, context, &state);
+            kicks
+        };
+        kick_all(hv, domain, kicks, Some(vcpu.id));
     }
 
     fn switching_in(&self, hv: &Hypervisor, vcpu: &Vcpu, _: &mut Context) {
@@ -426,9 +457,7 @@ impl GuestKind for ArmGuest {
             }
         }
         hv.machine.write_gic_hcr(state.ci.hcr);
-        for &irq in state.ci.take_deactivate() {
-            hv.machine.irq_deactivate(u32::from(irq));
-        }
+        deactivate(hv, &mut state.ci);
         let in_flight = self.vgic.hw_ppis_in_flight(vcpu.id) >> self.virtual_timer & 1 != 0;
         hv.machine.set_active(hv.machine.private_irqs().virtual_timer, in_flight);
         // From here on the hardware watches the virtual timer; the physical one stays ours.

@@ -48,6 +48,9 @@ pub trait ArmOps: MachineOps<Context = Context> {
     /// Makes a private interrupt of this pCPU active, so that it does not come, or inactive.
     fn set_active(&self, irq: u32, active: bool);
 
+    /// Whether the virtual timer of the guest loaded here holds its line high.
+    fn virtual_timer_is_due(&self) -> bool;
+
     /// The number of list registers.
     fn nr_lrs(&self) -> usize;
     /// Reads a list register, in the format of the GIC's version.

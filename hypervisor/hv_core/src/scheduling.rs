@@ -225,7 +225,7 @@ impl Hypervisor {
             let mut context = vcpu.context.lock();
             context.regs_mut().clone_from(regs);
             self.machine.save(&mut context);
-            domain.guest.switched_out(self, &vcpu, &mut context);
+            domain.guest.switched_out(self, &domain, &vcpu, &mut context);
         }
         vcpu.set_pcpu(None);
         vcpu.runstate.change(self, resting_state(&vcpu), now);

@@ -79,7 +79,7 @@ impl GuestKind for TestGuest {
     fn check_param(&self, _: u32, _: u64) -> Result<(), Errno> {
         Ok(())
     }
-    fn switched_out(&self, _: &Hypervisor, _: &Vcpu, _: &mut Context) {}
+    fn switched_out(&self, _: &Hypervisor, _: &Domain, _: &Vcpu, _: &mut Context) {}
     fn switching_in(&self, _: &Hypervisor, _: &Vcpu, _: &mut Context) {}
     fn before_entry(&self, _: &Hypervisor, _: &Domain, _: &Vcpu) {}
     fn timer_expired(&self, _: &Hypervisor, _: &Vcpu) -> bool {

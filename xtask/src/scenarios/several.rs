@@ -71,6 +71,9 @@ pub fn shared_cpu(dom0: &mut Dom0) -> Result<()> {
         dom0.run("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")?;
         demo::ping_both_ways(dom0)
     })?;
+    step("The DomU's own timers end that", || {
+        dom0.wait_until("guest-run demo 20 \"! ps | grep -q [w]hile\"", DOMAIN_CHANGE)
+    })?;
     step("xl destroy", || {
         dom0.run_for("xl destroy demo", DOMAIN_CHANGE)?;
         wait_for_memory(dom0, free)

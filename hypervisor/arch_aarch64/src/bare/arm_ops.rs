@@ -93,6 +93,14 @@ impl ArmOps for Machine {
         self.gic().set_active(irq, active);
     }
 
+    fn virtual_timer_is_due(&self) -> bool {
+        /// CNTV_CTL_EL0 (Arm ARM D19): enabled, masked, condition met.
+        const ENABLE: u64 = 1 << 0;
+        const IMASK: u64 = 1 << 1;
+        const ISTATUS: u64 = 1 << 2;
+        reg::CNTV_CTL_EL0.read() & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
+    }
+
     fn nr_lrs(&self) -> usize {
         self.gic().nr_lrs()
     }

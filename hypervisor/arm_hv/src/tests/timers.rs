@@ -127,6 +127,27 @@ fn virtual_timer_in_work_does_not_hold_up_the_next_guests() {
     assert_eq!((world.ack(&one), world.machine().active_irqs().len()), (None, 0));
 }
 
+#[test]
+fn virtual_timer_fires_again_after_its_guest_was_preempted() {
+    let mut world = World::cpus(1);
+    let one = guest(&mut world, 1);
+    world.set_virtual_timer(&one, TICKS);
+    world.advance(NS);
+    assert_eq!(world.ack(&one), Some(VIRTUAL));
+    // The handler sets the next deadline and ends the interrupt, of which the model hears nothing.
+    world.set_virtual_timer(&one, 5000 * TICKS);
+    world.eoi(&one, VIRTUAL);
+    let other = guest_beside(&mut world, &one);
+    for _ in 0..1000 {
+        if one.pcpu().is_some() && world.machine().now_ns() > 5001 * NS {
+            break;
+        }
+        world.advance(1_000_000);
+    }
+    handle_virtual(&mut world, &one);
+    assert_eq!((other.pcpu(), world.machine().active_irqs()), (None, [].into()));
+}
+
 /// Adds a guest on the pCPU of one that runs there, and lets the time slice of that one pass.
 fn guest_beside(world: &mut World, one: &Vcpu) -> Arc<Vcpu> {
     let other = world.domain(2, 1).vcpu(0).unwrap().clone();

@@ -13,6 +13,7 @@
 //!   [`Vgic::stale_owners`]; then `read` or `write`.
 //! * WFI: read back, `refresh`, then block unless [`Vgic::pending_unmasked`]. A kick unblocks; ask again. For PSCI
 //!   CPU_SUSPEND pass no view: a guest disables its CPU interface before it suspends and is woken all the same.
+//! * Switching a vCPU out: read back and [`Vgic::sync`], or an interrupt that the guest has ended counts as in flight.
 //! * Switching a vCPU in: set the physical active state of [`Vgic::hw_ppis_in_flight`] on this CPU, clear it for the
 //!   other PPIs that are handed to guests; clear it for all of them when switching out.
 //! * vCPU goes offline or online: [`Vgic::vcpu_off`], [`Vgic::vcpu_on`].

@@ -50,7 +50,7 @@ pub trait GuestKind: Send + Sync {
     fn check_param(&self, index: u32, value: u64) -> Result<(), Errno>;
 
     /// The vCPU stops running on this pCPU: arranges timers for what it waits for.
-    fn switched_out(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context);
+    fn switched_out(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu, context: &mut Context);
 
     /// The vCPU is about to run on this pCPU.
     fn switching_in(&self, hv: &Hypervisor, vcpu: &Vcpu, context: &mut Context);
