@@ -1,6 +1,7 @@
 //! Paths: `/`-separated names of ASCII letters, digits and `-/_@`, without empty names and without a final `/`.
 
 use crate::Domid;
+use std::borrow::Borrow;
 use std::fmt;
 use std::rc::Rc;
 use thiserror::Error;
@@ -15,6 +16,9 @@ pub enum PathError {
     /// Empty, an empty name (`//`), or a final `/`.
     #[error("a path has no empty name: no //, and no / at its end")]
     EmptyName,
+    /// Begins with `@`: an event of the daemon, which can be watched only.
+    #[error("what begins with @ is an event, not a node")]
+    Special,
     /// Longer than the protocol's limits: 3072 bytes, and 2048 below a domain's home.
     #[error("the path is too long")]
     TooLong,
@@ -45,6 +49,9 @@ impl Path {
         }
         if text.is_empty() {
             return Err(PathError::EmptyName);
+        }
+        if text.starts_with(b"@") {
+            return Err(PathError::Special);
         }
         Self::parse(&[home.as_str().as_bytes(), b"/", text].concat())
     }
@@ -138,6 +145,12 @@ impl Path {
     }
 }
 
+impl Borrow<str> for Path {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -228,6 +241,7 @@ mod tests {
         assert_eq!(Path::resolve(&home, b"/x"), Ok(path("/x")));
         assert_eq!(Path::resolve(&home, b""), Err(PathError::EmptyName));
         assert_eq!(Path::resolve(&home, b"x/"), Err(PathError::EmptyName));
+        assert_eq!(Path::resolve(&home, b"@releaseDomain"), Err(PathError::Special));
     }
 
     #[test]

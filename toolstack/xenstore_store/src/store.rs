@@ -1,0 +1,480 @@
+//! The store: connections, and the one way from a request to its answer and its events.
+
+use crate::caller::Caller;
+use crate::connection::{Connection, ConnectionId, Peer};
+use crate::domains::Domain;
+use crate::operation::{Change, Operation, Reply};
+use crate::queue::Outgoing;
+use crate::quota::Quotas;
+use crate::request::{self, Request};
+use crate::transaction::Transaction;
+use crate::tree::Tree;
+use crate::watch::{Hit, Watch, Watches};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use thiserror::Error;
+use xen_abi::Errno;
+use xenstore_wire::{Access, Domid, Message, MessageType, Path, Permission, SpecialPath, TooLong, payload};
+
+/// Bytes that may wait for a privileged client before it counts as one that does not read.
+const PRIVILEGED_QUEUE_MAX: u64 = 64 << 20;
+/// Changes of the tree after which an unprivileged transaction is told to retry: its snapshot keeps old nodes alive.
+const TRANSACTION_AGE_MAX: u64 = 1 << 16;
+/// Changes of the tree between two looks for such transactions.
+const TRANSACTION_AGE_STEP: u64 = 1 << 12;
+
+/// What a store asks of the machine around it.
+pub trait Host {
+    /// Connects the domain's ring: the page at `gfn`, which is grant 1 to dom0, and the event channel to the domain's
+    /// `port`. Sets the ring's indices to 0. For a domain that has a ring, that one is replaced.
+    ///
+    /// # Errors
+    /// What the client of `INTRODUCE` is told.
+    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32) -> Result<(), Errno>;
+
+    /// Lets go of the domain's ring.
+    fn release(&mut self, domid: Domid);
+}
+
+/// Nothing more is taken in on this connection; a socket is to be [disconnected](Store::disconnect).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ReceiveError {
+    /// A message was longer than the protocol allows.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// The connection does not exist, or is ignored since an error before.
+    #[error("the connection is not in use")]
+    NotInUse,
+}
+
+/// The whole state of xenstore.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) quotas: Quotas,
+    pub(crate) tree: Tree,
+    /// Of `@introduceDomain` and `@releaseDomain`, in the order of [`SpecialPath::ALL`].
+    pub(crate) special_permissions: [Rc<[Permission]>; 2],
+    pub(crate) connections: BTreeMap<ConnectionId, Connection>,
+    pub(crate) domains: BTreeMap<Domid, Domain>,
+    pub(crate) watches: Watches,
+    pub(crate) next_connection: u64,
+    pub(crate) next_watch: u64,
+    /// See [`Store::revision`].
+    pub(crate) revision: u64,
+    /// Generation at which old transactions were last looked for.
+    pub(crate) aged_at: u64,
+    /// Domains whose introduction is to be reported when the request is answered.
+    pub(crate) introduced: Vec<Domid>,
+}
+
+impl Store {
+    /// An empty store: `/` and `/tool/xenstored`, which are dom0's.
+    pub fn new(quotas: Quotas) -> Self {
+        let mut tree = Tree::empty();
+        if let Ok(path) = Path::parse(b"/tool/xenstored") {
+            tree.create(&path, Rc::new([]), None);
+        }
+        Self::with_tree(quotas, tree)
+    }
+
+    pub(crate) fn with_tree(quotas: Quotas, tree: Tree) -> Self {
+        let closed: Rc<[Permission]> = Rc::new([Permission { domid: Domid::DOM0, access: Access::NONE }]);
+        Self {
+            quotas,
+            aged_at: tree.generation(),
+            tree,
+            special_permissions: [Rc::clone(&closed), closed],
+            connections: BTreeMap::new(),
+            domains: BTreeMap::new(),
+            watches: Watches::default(),
+            next_connection: 1,
+            next_watch: 1,
+            revision: 0,
+            introduced: Vec::new(),
+        }
+    }
+
+    /// Changes whenever anything does that outlives a socket: nodes, domains, quotas. What happens on domains' rings
+    /// outlives the daemon anyhow and is not counted.
+    pub fn revision(&self) -> u64 {
+        self.revision + self.tree.generation()
+    }
+
+    /// Adds a connection. Domains' rings are connected by `INTRODUCE` and [`Store::connect_dom0`].
+    pub fn connect(&mut self, peer: Peer) -> ConnectionId {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.insert(id, Connection::new(peer));
+        id
+    }
+
+    /// Ends a socket's connection with its watches and transactions. A domain's ends with the domain only: it is
+    /// [ignored](Self::ignore).
+    pub fn disconnect(&mut self, id: ConnectionId) {
+        self.ignore(id);
+        if self.connections.get(&id).is_some_and(|connection| matches!(connection.peer, Peer::Socket { .. }))
+        {
+            self.connections.remove(&id);
+        }
+    }
+
+    /// Starts a connection anew: both directions empty and at position 0, no watches, no transactions.
+    pub fn reset(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let fresh = Connection::new(connection.peer);
+            for watch in std::mem::replace(connection, fresh).watches {
+                self.watches.remove(&watch);
+            }
+        }
+    }
+
+    /// Stops dealing with a client that broke the protocol, until a [reset](Self::reset).
+    pub fn ignore(&mut self, id: ConnectionId) {
+        self.reset(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_ignored = true;
+        }
+    }
+
+    /// Connections and their peers.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, Peer)> {
+        self.connections.iter().map(|(&id, connection)| (id, connection.peer))
+    }
+
+    /// Whether the connection exists.
+    pub fn is_connected(&self, id: ConnectionId) -> bool {
+        self.connections.contains_key(&id)
+    }
+
+    /// Takes in bytes that a client sent, and answers every request that is whole.
+    ///
+    /// # Errors
+    /// [`ReceiveError`] when the connection cannot go on.
+    pub fn receive(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+        host: &mut dyn Host,
+    ) -> Result<(), ReceiveError> {
+        let connection = self.connections.get_mut(&id).filter(|connection| !connection.is_ignored);
+        let connection = connection.ok_or(ReceiveError::NotInUse)?;
+        connection.received = connection.received.wrapping_add(bytes.len() as u32);
+        connection.decoder.push(bytes);
+        // A request may end or reset the very connection that it came on.
+        while let Some(connection) = self.connections.get_mut(&id) {
+            match connection.decoder.next_message() {
+                Ok(Some(message)) => self.handle(id, &message, host),
+                Ok(None) => break,
+                Err(error) => {
+                    self.ignore(id);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client may send: an unprivileged one that does not take its answers has to wait.
+    pub fn may_receive(&self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get(&id).filter(|connection| !connection.is_ignored) else {
+            return false;
+        };
+        connection.peer.domid() == Domid::DOM0 || connection.queue.answers() < self.quotas.outstanding
+    }
+
+    /// Whether the client has left so much waiting that it is to be given up.
+    pub fn is_stuck(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.queue.bytes() > PRIVILEGED_QUEUE_MAX)
+    }
+
+    /// Whether anything waits to be sent.
+    pub fn has_pending(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.queue.bytes() > 0)
+    }
+
+    /// Appends up to `max` of the bytes to be sent next to `buffer`.
+    pub fn pending(&self, id: ConnectionId, buffer: &mut Vec<u8>, max: usize) {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.queue.peek(buffer, max);
+        }
+    }
+
+    /// Takes note that the first `count` of the pending bytes are sent.
+    pub fn sent(&mut self, id: ConnectionId, count: usize) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.sent = connection.sent.wrapping_add(count as u32);
+            connection.queue.sent(count);
+        }
+    }
+
+    /// Answers one request: the answer, and events for all whose watches fire, wait in the connections' queues.
+    pub fn handle(&mut self, id: ConnectionId, message: &Message, host: &mut dyn Host) {
+        let Some(caller) = self.caller(id) else { return };
+        let mut changes = Vec::new();
+        let answer = self.answer(id, &caller, message, host, &mut changes);
+        let kind = MessageType::from_number(message.kind).unwrap_or(MessageType::Error);
+        let is_watched = kind == MessageType::Watch && answer.is_ok();
+        self.reply(id, kind, message, answer);
+        if is_watched && let Some(watch) = self.connections.get(&id).and_then(|it| it.watches.last()) {
+            let watch = Rc::clone(watch);
+            self.send_event(&watch, &watch.path);
+        }
+        self.fire(&changes);
+        for domid in std::mem::take(&mut self.introduced) {
+            self.fire_special(SpecialPath::IntroduceDomain, domid);
+        }
+        self.age_transactions();
+    }
+
+    fn answer(
+        &mut self,
+        id: ConnectionId,
+        caller: &Caller,
+        message: &Message,
+        host: &mut dyn Host,
+        changes: &mut Vec<Change>,
+    ) -> Result<Reply, Errno> {
+        let kind = MessageType::from_number(message.kind).ok_or(Errno::ENOSYS)?;
+        if request::is_privileged(kind) && !caller.privileged {
+            return Err(Errno::EACCES);
+        }
+        let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
+        if connection.peer == (Peer::Socket { read_only: true }) && !request::is_read_only(kind) {
+            return Err(Errno::EROFS);
+        }
+        let number = message.transaction;
+        let ignores_transaction = matches!(kind, MessageType::Watch | MessageType::Unwatch);
+        if number != 0 && !ignores_transaction && !connection.transactions.contains_key(&number) {
+            return Err(Errno::ENOENT);
+        }
+        let home = caller.domid.home();
+        match request::decode(kind, message, &home, &self.quotas)? {
+            Request::Tree(operation) => self.operate(id, caller, number, operation, changes),
+            Request::SetSpecialPerms(special, list) => self.set_special(caller, special, list),
+            Request::Watch { path, hidden, token, depth } => {
+                self.watch(id, caller, Watch { connection: id, path, hidden, token, depth, serial: 0 })
+            }
+            Request::Unwatch { path, token } => self.unwatch(id, &path, &token),
+            Request::TransactionStart if number != 0 => Err(Errno::EBUSY),
+            Request::TransactionStart => self.start_transaction(id, caller),
+            Request::TransactionEnd(commit) => {
+                let transaction = connection.transactions.remove(&number).ok_or(Errno::ENOENT)?;
+                if commit {
+                    *changes = transaction.commit(&mut self.tree, caller, &self.quotas)?;
+                }
+                Ok(Reply::Done)
+            }
+            Request::Introduce { domid, gfn, port } => {
+                self.introduce(domid, gfn, port, host).map(|()| Reply::Done)
+            }
+            Request::Release(domid) => self.release(domid, host).map(|()| Reply::Done),
+            Request::Resume(domid) => self.resume(domid).map(|()| Reply::Done),
+            Request::SetTarget(domid, target) => self.set_target(domid, target).map(|()| Reply::Done),
+            Request::GetDomainPath(domid) => Ok(Reply::Text(format!("{}\0", domid.home()).into_bytes())),
+            Request::IsDomainIntroduced(domid) => {
+                let is_known = domid == Domid::SELF || self.domains.contains_key(&domid);
+                Ok(Reply::Text(if is_known { b"T\0" } else { b"F\0" }.to_vec()))
+            }
+            Request::ResetWatches => {
+                connection.transactions.clear();
+                for watch in std::mem::take(&mut connection.watches) {
+                    self.watches.remove(&watch);
+                }
+                Ok(Reply::Done)
+            }
+            Request::Control(words) => {
+                self.control(&words).map(|text| Reply::Text(format!("{text}\0").into_bytes()))
+            }
+        }
+    }
+
+    fn operate(
+        &mut self,
+        id: ConnectionId,
+        caller: &Caller,
+        transaction: u32,
+        operation: Operation,
+        changes: &mut Vec<Change>,
+    ) -> Result<Reply, Errno> {
+        if let Operation::SetPerms(_, list) = &operation {
+            self.check_permissions(caller, list)?;
+        }
+        if operation.writes() || transaction != 0 {
+            self.check_memory(id, caller)?;
+        }
+        let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
+        match connection.transactions.get_mut(&transaction) {
+            Some(transaction) => transaction.run(operation, caller, &self.quotas),
+            None => operation.run(&mut self.tree, caller, &self.quotas, changes),
+        }
+    }
+
+    fn set_special(
+        &mut self,
+        caller: &Caller,
+        special: SpecialPath,
+        list: Rc<[Permission]>,
+    ) -> Result<Reply, Errno> {
+        self.check_permissions(caller, &list)?;
+        let place = &mut self.special_permissions[special as usize];
+        if !caller.owns(place) {
+            return Err(Errno::EACCES);
+        }
+        if !caller.privileged
+            && list.first().map(|owner| owner.domid) != place.first().map(|owner| owner.domid)
+        {
+            return Err(Errno::EPERM);
+        }
+        *place = list;
+        self.revision += 1;
+        Ok(Reply::Done)
+    }
+
+    fn watch(&mut self, id: ConnectionId, caller: &Caller, mut watch: Watch) -> Result<Reply, Errno> {
+        if self.watches.find(id, &watch.path, &watch.token).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        self.check_memory(id, caller)?;
+        let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
+        if !caller.privileged && connection.watches.len() as u64 >= self.quotas.watches {
+            return Err(Errno::E2BIG);
+        }
+        watch.serial = self.next_watch;
+        self.next_watch += 1;
+        let watch = Rc::new(watch);
+        connection.watches.push(Rc::clone(&watch));
+        self.watches.insert(watch);
+        Ok(Reply::Done)
+    }
+
+    fn unwatch(&mut self, id: ConnectionId, path: &str, token: &[u8]) -> Result<Reply, Errno> {
+        let watch = Rc::clone(self.watches.find(id, path, token).ok_or(Errno::ENOENT)?);
+        self.watches.remove(&watch);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.watches.retain(|other| other.serial != watch.serial);
+        }
+        Ok(Reply::Done)
+    }
+
+    fn start_transaction(&mut self, id: ConnectionId, caller: &Caller) -> Result<Reply, Errno> {
+        self.check_memory(id, caller)?;
+        let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
+        if !caller.privileged && connection.transactions.len() as u64 >= self.quotas.transactions {
+            return Err(Errno::ENOSPC);
+        }
+        let number = connection.unused_transaction();
+        connection.transactions.insert(number, Transaction::start(&self.tree));
+        Ok(Reply::Text(format!("{number}\0").into_bytes()))
+    }
+
+    fn check_permissions(&self, caller: &Caller, list: &[Permission]) -> Result<(), Errno> {
+        let fits = caller.privileged || list.len() as u64 <= self.quotas.permissions;
+        if fits { Ok(()) } else { Err(Errno::ENOSPC) }
+    }
+
+    /// Refuses what would grow when the domain holds all the memory that it may.
+    fn check_memory(&self, id: ConnectionId, caller: &Caller) -> Result<(), Errno> {
+        if !caller.privileged && self.memory(id, caller.domid) >= self.quotas.memory {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    fn memory(&self, id: ConnectionId, domid: Domid) -> u64 {
+        let connection = self.connections.get(&id).map_or(0, Connection::memory);
+        self.tree.usage(domid).bytes + connection
+    }
+
+    /// On whose behalf the connection's requests run.
+    pub(crate) fn caller(&self, id: ConnectionId) -> Option<Caller> {
+        let peer = self.connections.get(&id)?.peer;
+        let domid = peer.domid();
+        let target = match peer {
+            Peer::Socket { .. } => None,
+            Peer::Domain(_) => self.domains.get(&domid).and_then(|domain| domain.target),
+        };
+        Some(Caller { domid, target, privileged: domid == Domid::DOM0 })
+    }
+
+    fn reply(
+        &mut self,
+        id: ConnectionId,
+        kind: MessageType,
+        request: &Message,
+        answer: Result<Reply, Errno>,
+    ) {
+        let error = |error| {
+            let mut payload = Vec::new();
+            payload::push_string(&mut payload, xenstore_wire::error_name(error).as_bytes());
+            Message { kind: MessageType::Error.number(), payload, ..*request }
+        };
+        let message = match answer.map(Reply::into_payload) {
+            Ok(payload) => Message::new(kind, request.request, request.transaction, payload)
+                .unwrap_or_else(|TooLong { .. }| error(Errno::E2BIG)),
+            Err(errno) => error(errno),
+        };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let bytes = message.encode().into();
+            connection.queue.push(Outgoing { bytes, is_event: false }, false);
+        }
+    }
+
+    /// Tells all whose watches these changes fire.
+    pub(crate) fn fire(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.deliver(self.watches.matching(change));
+        }
+    }
+
+    pub(crate) fn fire_special(&mut self, special: SpecialPath, domid: Domid) {
+        let permissions = &self.special_permissions[special as usize];
+        self.deliver(self.watches.matching_special(special, domid, permissions));
+    }
+
+    fn deliver(&mut self, hits: Vec<Hit>) {
+        for hit in hits {
+            let readable = |caller: Caller| {
+                caller.privileged || hit.seen_by.iter().any(|list| caller.access(list).allows(Access::READ))
+            };
+            if self.caller(hit.watch.connection).is_some_and(readable) {
+                self.send_event(&hit.watch, &hit.path);
+            }
+        }
+    }
+
+    /// Queues an event. One that no message can hold, or that a domain has no memory left for, is dropped.
+    pub(crate) fn send_event(&mut self, watch: &Watch, path: &str) {
+        let id = watch.connection;
+        let over = |caller: Caller| !caller.privileged && self.memory(id, caller.domid) >= self.quotas.memory;
+        if self.caller(id).is_none_or(over) {
+            return;
+        }
+        let mut payload = Vec::new();
+        payload::push_string(&mut payload, watch.reported(path).as_bytes());
+        payload::push_string(&mut payload, &watch.token);
+        let Ok(message) = Message::new(MessageType::WatchEvent, 0, 0, payload) else { return };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let bytes = message.encode().into();
+            connection.queue.push(Outgoing { bytes, is_event: true }, path.starts_with('@'));
+        }
+    }
+
+    /// Lets go of snapshots that unprivileged domains hold for long.
+    fn age_transactions(&mut self) {
+        let now = self.tree.generation();
+        if now.saturating_sub(self.aged_at) < TRANSACTION_AGE_STEP {
+            return;
+        }
+        self.aged_at = now;
+        for connection in self.connections.values_mut() {
+            if connection.peer.domid() == Domid::DOM0 {
+                continue;
+            }
+            for transaction in connection.transactions.values_mut() {
+                if now.saturating_sub(transaction.base()) >= TRANSACTION_AGE_MAX {
+                    *transaction = Transaction::doomed(&self.tree);
+                }
+            }
+        }
+    }
+}
