@@ -6,7 +6,7 @@ use crate::irq::{MAINTENANCE, TIMER, VIRTUAL_TIMER};
 use crate::machine::{Machine, lock};
 use crate::vif::VMCR_OPEN;
 use arm_regs::{ArmOps, PrivateIrqs};
-use hal::{Gaddr, PcpuId};
+use hal::{Gaddr, MachineOps as _, PcpuId};
 
 /// The rate of the system counter: a tick each 16 ns.
 const COUNTER_HZ: u64 = 62_500_000;
@@ -207,7 +207,6 @@ mod tests {
     use super::*;
     use crate::Config;
     use arm_regs::Context;
-    use hal::MachineOps as _;
 
     const CPU: PcpuId = PcpuId(0);
     /// A pending interrupt 27 of group 1 with the physical virtual timer behind it.

@@ -180,8 +180,9 @@ impl ArmGuest {
         let kicks = {
             let mut state = state.lock();
             read_back(hv, &mut state.ci);
-            let kicks =
-                self.vgic.refresh(vcpu.id, &mut state.ci, &mut |irq| self.line_is_high(hv, domain, vcpu, irq));
+            let kicks = self
+                .vgic
+                .refresh(vcpu.id, &mut state.ci, &mut |irq| self.line_is_high(hv, domain, vcpu, irq));
             write_out(hv, &mut state.ci);
             kicks
         };
@@ -506,13 +507,9 @@ impl GuestKind for ArmGuest {
 
     fn dump(&self, vcpu: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let Some(state) = self.vcpus.get(vcpu) else { return Ok(()) };
-        let Some(state) = state.try_lock() else { return Ok(()) };
-        writeln!(
-            out,
-            "(XEN)     list registers in use {:#06x}, interrupts in work {}",
-            state.ci.used,
-            self.vgic.has_work(vcpu)
-        )
+        let Some(used) = state.try_lock().map(|state| state.ci.used) else { return Ok(()) };
+        let work = self.vgic.has_work(vcpu);
+        writeln!(out, "(XEN)     list registers in use {used:#06x}, interrupts in work {work}")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Hypervisor;
 use crate::domain::Domain;
+use alloc::string::String;
 use core::fmt::Write;
 use hal::{MachineOps as _, PcpuId};
 
@@ -16,6 +17,18 @@ const KEYS: &[(u8, &str)] = &[
     (b'a', "timers"),
     (b'R', "restart the machine"),
 ];
+
+/// A report gathered under a lock, to be written without it: the console is slow.
+#[derive(Default)]
+struct Text(String);
+
+impl Write for Text {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.0.try_reserve(s.len()).map_err(|_| core::fmt::Error)?;
+        self.0.push_str(s);
+        Ok(())
+    }
+}
 
 impl Hypervisor {
     /// Writes the report of the key that waits.
@@ -47,7 +60,11 @@ impl Hypervisor {
                 Ok(())
             }
             b'q' => self.each_domain(|d| self.report_domain(d, out)),
-            b'r' => self.pools.with(self, |pool, now| (pool.dump(out, now), sched::CpuMask::EMPTY)),
+            b'r' => {
+                let mut text = Text::default();
+                self.pools.with(self, |pool, now| (pool.dump(&mut text, now), sched::CpuMask::EMPTY))?;
+                out.write_str(&text.0)
+            }
             b'e' => self.each_domain(|d| d.events.dump(self, d, out)),
             b'g' => self.each_domain(|d| d.grants.dump(self, d, out)),
             b'm' => {
