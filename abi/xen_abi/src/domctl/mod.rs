@@ -1,14 +1,15 @@
 //! `domctl.h`: control of domains by the tools. The envelope, the numbers, and the structures by topic.
 //!
 //! The interface is not stable: [`Domctl::interface_version`] says which layouts the caller means. What
-//! depends on the version is in a module named for the release ([`v4_17`]); the rest is the same from 4.17
-//! on.
+//! depends on the version is in a module named for the release ([`v4_17`], [`v4_19`]); the rest is the same from
+//! 4.17 to 4.22.
 
 pub mod device;
 pub mod memory;
 pub mod misc;
 pub mod sched;
 pub mod v4_17;
+pub mod v4_19;
 pub mod vcpu;
 
 pub use device::*;
@@ -18,7 +19,7 @@ pub use sched::*;
 pub use vcpu::*;
 
 abi_consts! { CONSTS, Both;
-    /// Interface version of Xen 4.17.
+    /// Interface version of Xen 4.17. Later: 0x16 in 4.18, 0x17 in 4.19 to 4.21, 0x18 in 4.22.
     pub const XEN_DOMCTL_INTERFACE_VERSION: u32 = 0x15;
 
     /// Creates a domain.

@@ -1,0 +1,149 @@
+//! The first entries of a new domain's grant table, which the tools write for it.
+
+use std::mem::offset_of;
+
+use xen_abi::arch_arm::GUEST_GNTTAB_BASE;
+use xen_abi::grant_table::{GNTTAB_NR_RESERVED_ENTRIES, GTF_permit_access, GrantEntryV1};
+use xen_abi::memory::{
+    XENMAPSPACE_grant_table, XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared,
+};
+use xen_abi::xen::PAGE_SIZE;
+use xen_dev::{Access, AccessError, Domid, Errno, MapError, Resource, SharedMemory};
+
+use crate::{Cpu, CtrlError, XenCtrl};
+
+const CALL: &str = "seeding the grant table";
+
+/// A grant that a domain has from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeededGrant {
+    /// Its number: `GNTTAB_RESERVED_CONSOLE` or `GNTTAB_RESERVED_XENSTORE`.
+    pub gref: u32,
+    /// The domain that may map the frame.
+    pub to: Domid,
+    /// The guest frame.
+    pub gfn: u64,
+}
+
+impl XenCtrl {
+    /// Writes the first grants of a domain that has not run yet.
+    ///
+    /// The table is mapped as a resource, or, where hypervisor or kernel do not have that, put at an unused guest frame
+    /// for a moment.
+    pub fn seed_grants(&self, domid: Domid, grants: &[SeededGrant]) -> Result<(), CtrlError> {
+        let entries = grants.iter().map(entry).collect::<Option<Vec<_>>>().ok_or(CtrlError::Argument {
+            call: CALL,
+            domid: Some(domid),
+            what: "a grant is not one of the reserved ones, or its frame is too high",
+        })?;
+        let map = |source| CtrlError::Map { domid, source };
+        let table = Resource {
+            domid,
+            kind: XENMEM_resource_grant_table,
+            id: XENMEM_resource_grant_table_id_shared,
+            frame: 0,
+            count: 1,
+        };
+        match self.privcmd.map_resource(table) {
+            Ok(table) => write(&table, &entries).map_err(|_| map(MapError::Kernel(Errno::FAULT))),
+            Err(MapError::Kernel(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY)) => {
+                let gfn = self.unused_gfn(domid)?;
+                self.add_to_physmap(domid, XENMAPSPACE_grant_table, 0, gfn)?;
+                let written = self.map_foreign(domid, &[gfn], Access::Write).and_then(|table| {
+                    write(&table, &entries).map_err(|_| map(MapError::Kernel(Errno::FAULT)))
+                });
+                self.remove_from_physmap(domid, gfn)?;
+                written
+            }
+            Err(source) => Err(map(source)),
+        }
+    }
+
+    /// A guest frame at which a new domain has nothing.
+    fn unused_gfn(&self, domid: Domid) -> Result<u64, CtrlError> {
+        match self.cpu {
+            Cpu::Arm64 => Ok(GUEST_GNTTAB_BASE / PAGE_SIZE),
+            Cpu::X86 => Ok(self.maximum_gfn(domid)? + 1),
+        }
+    }
+}
+
+/// Offset of a grant's entry in the table, and the entry.
+fn entry(grant: &SeededGrant) -> Option<(usize, GrantEntryV1)> {
+    let frame = u32::try_from(grant.gfn).ok()?;
+    let entry = GrantEntryV1 { flags: GTF_permit_access, domid: grant.to.get(), frame };
+    let offset = grant.gref as usize * size_of::<GrantEntryV1>();
+    (grant.gref < GNTTAB_NR_RESERVED_ENTRIES).then_some((offset, entry))
+}
+
+/// Writes entries, the flags of each last, since they make it valid.
+fn write(table: &SharedMemory, entries: &[(usize, GrantEntryV1)]) -> Result<(), AccessError> {
+    for (offset, entry) in entries {
+        table.store_u32(offset + offset_of!(GrantEntryV1, frame), entry.frame)?;
+        table.store_u16(offset + offset_of!(GrantEntryV1, domid), entry.domid)?;
+        table.store_u16(offset + offset_of!(GrantEntryV1, flags), entry.flags)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use xen_abi::memory::{AddToPhysmap, RemoveFromPhysmap};
+    use xen_dev::Privcmd;
+
+    use super::*;
+    use crate::testkit::{GUEST, ctrl};
+
+    const GRANTS: [SeededGrant; 2] = [
+        SeededGrant { gref: 0, to: Domid::DOM0, gfn: 0x39000 },
+        SeededGrant { gref: 1, to: Domid::DOM0, gfn: 0x39001 },
+    ];
+    const WRITTEN: [u8; 24] = [1, 0, 0, 0, 0, 0x90, 3, 0, 1, 0, 0, 0, 1, 0x90, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn grants_are_written_to_the_table_as_a_resource() {
+        let (ctrl, xen) = ctrl(Cpu::Arm64);
+        ctrl.seed_grants(GUEST, &GRANTS).unwrap();
+        assert!(xen.take_calls().is_empty());
+        let table = Resource { domid: GUEST, kind: 1, id: 0, frame: 0, count: 1 };
+        let mut bytes = [0; 24];
+        xen.map_resource(table).unwrap().read(0, &mut bytes).unwrap();
+        assert_eq!(bytes, WRITTEN);
+        assert_eq!(xen.live_mappings(), 0);
+    }
+
+    #[test]
+    fn without_resources_the_table_is_put_at_an_unused_frame_and_taken_away() {
+        let (ctrl, xen) = ctrl(Cpu::Arm64);
+        xen.refuse_resources();
+        xen.add_frames(GUEST, 0x38000, 1);
+        ctrl.seed_grants(GUEST, &GRANTS).unwrap();
+        let mut bytes = [0; 24];
+        xen.guest_memory(GUEST, 0x38000, 1).unwrap().read(0, &mut bytes).unwrap();
+        assert_eq!(bytes, WRITTEN);
+        let calls = xen.take_calls();
+        let added: AddToPhysmap = calls[0].read(calls[0].args[1]).unwrap();
+        let removed: RemoveFromPhysmap = calls[1].read(calls[1].args[1]).unwrap();
+        assert_eq!((added.space, added.idx, added.gpfn), (1, 0, 0x38000));
+        assert_eq!((calls.len(), calls[1].args[0], removed.gpfn), (2, 15, 0x38000));
+    }
+
+    #[test]
+    fn unused_frame_is_emptied_when_the_mapping_fails() {
+        let (ctrl, xen) = ctrl(Cpu::X86);
+        xen.refuse_resources();
+        xen.on_hypercall(|call| Ok(if call.args[0] == 14 { 0xfff } else { 0 }));
+        let error = ctrl.seed_grants(GUEST, &GRANTS).unwrap_err().to_string();
+        assert!(error.starts_with("domain 5: cannot map guest frame 0x1000"), "{error}");
+        let cmds: Vec<u64> = xen.take_calls().iter().map(|call| call.args[0]).collect();
+        assert_eq!(cmds, [14, 7, 15]);
+    }
+
+    #[test]
+    fn grant_that_is_not_reserved_is_refused() {
+        let (ctrl, _) = ctrl(Cpu::Arm64);
+        for wrong in [SeededGrant { gref: 8, ..GRANTS[0] }, SeededGrant { gfn: 1 << 32, ..GRANTS[0] }] {
+            assert!(matches!(ctrl.seed_grants(GUEST, &[wrong]), Err(CtrlError::Argument { .. })));
+        }
+    }
+}
