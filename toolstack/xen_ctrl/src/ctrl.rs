@@ -139,7 +139,7 @@ impl XenCtrl {
         Ok(())
     }
 
-    /// A hypercall with a sub-operation and one structure; returns the result.
+    /// A hypercall with a sub-operation and one structure, or a null pointer for an empty one; returns the result.
     pub(crate) fn operate<T: Plain>(
         &self,
         number: u32,
@@ -150,8 +150,8 @@ impl XenCtrl {
         self.request(number, Some(cmd), argument.as_mut_bytes(), 0, pointed)
     }
 
-    /// A hypercall whose arguments are a sub-operation, if it has one, and the address of a structure. Handles in the
-    /// structure are counted from `base`.
+    /// A hypercall whose arguments are a sub-operation, if it has one, and the address of a structure, null for an
+    /// empty one. Handles in the structure are counted from `base`.
     pub(crate) fn request(
         &self,
         number: u32,
@@ -161,14 +161,14 @@ impl XenCtrl {
         pointed: &mut [Pointed<'_>],
     ) -> Result<u32, Errno> {
         let mut call = Hypercall::new(number);
-        let structure = call.buffer(structure);
-        match cmd {
-            Some(cmd) => {
-                call.value(0, cmd.into());
-                call.address_of(1, structure);
-            }
-            None => call.address_of(0, structure),
+        if let Some(cmd) = cmd {
+            call.value(0, cmd.into());
         }
+        if structure.is_empty() {
+            return self.privcmd.hypercall(&mut call);
+        }
+        let structure = call.buffer(structure);
+        call.address_of(usize::from(cmd.is_some()), structure);
         for (offset, bytes) in pointed.iter_mut() {
             let target = call.buffer(bytes);
             call.link(structure, base + *offset, target);

@@ -266,7 +266,7 @@ impl XenCtrl {
     }
 
     /// Gives an arm64 domain an emulated PL011 whose ring is at `gfn`, served by Dom0. Returns the port to which Dom0
-    /// connects.
+    /// connects. `EINVAL` when the domain was created without the shared interrupt that it needs (`GUEST_VPL011_SPI`).
     pub fn init_vuart(&self, domid: Domid, gfn: u64) -> Result<Port, CtrlError> {
         let mut vuart = VuartOp::new_zeroed();
         vuart.cmd = XEN_DOMCTL_VUART_OP_INIT;

@@ -79,7 +79,8 @@ impl XenCtrl {
         Ok(())
     }
 
-    /// Sets aside pages for a domain, so that its building does not run out of them; 0 gives back what is left.
+    /// Sets aside pages for a domain, so that its building does not run out of them: `pages` in all, with those that it
+    /// has. 0 gives back what is left.
     pub fn claim_pages(&self, domid: Domid, pages: u64) -> Result<(), CtrlError> {
         let call = "XENMEM_claim_pages";
         let mut op = reservation(domid, pages);
@@ -100,7 +101,7 @@ impl XenCtrl {
         self.memory_op(call, XENMEM_remove_from_physmap, Some(domid), &mut op, &mut []).map(drop)
     }
 
-    /// The host's last machine frame; hosts with more than 8 TiB overflow what the kernel passes on.
+    /// The host's largest machine frame. Above 8 TiB the number does not fit through the kernel.
     pub fn maximum_ram_page(&self) -> Result<u64, CtrlError> {
         let call = "XENMEM_maximum_ram_page";
         self.memory_op(call, XENMEM_maximum_ram_page, None, &mut [0u64; 0], &mut []).map(u64::from)

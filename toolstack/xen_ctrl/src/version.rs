@@ -132,7 +132,10 @@ mod tests {
                 1 => call.write(call.args[1], b".7-pre\0\xff\xff\xff\xff\xff\xff\xff\xff\xff")?,
                 4 => call.bytes_at_mut(call.args[1])?.fill(b'x'),
                 6 => call.write(call.args[1], &[0u32, 0x50])?,
-                7 => return Ok(4096),
+                7 => {
+                    assert_eq!(call.args[1], 0, "Xen refuses any other pointer than null");
+                    return Ok(4096);
+                }
                 10 => {
                     assert_eq!(call.read::<u32>(call.args[1])?, 256);
                     call.bytes_at_mut(call.args[1])?[4..8].copy_from_slice(&[1, 2, 3, 4]);

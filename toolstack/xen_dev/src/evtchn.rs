@@ -14,7 +14,8 @@ pub type Port = u32;
 /// The file becomes readable when a port is pending: poll it, call [`pending`](Self::pending), and unmask each port
 /// after it has been handled, until when it does not fire again.
 pub trait EventChannels: AsFd + Send {
-    /// Connects a new port to the unbound port `remote` of a domain. The new port starts pending.
+    /// Connects a new port to the unbound port `remote` of a domain. The new port fires at once,
+    /// since the other end may have signalled before.
     fn bind_interdomain(&self, domid: Domid, remote: Port) -> Result<Port, Errno>;
 
     /// A new port to which that domain may connect.
