@@ -25,7 +25,7 @@ pub fn memory_op(call: &Call<'_>) -> Outcome {
         XENMEM_increase_reservation => extents(call, arg, start, Change::Increase),
         XENMEM_decrease_reservation => extents(call, arg, start, Change::Decrease),
         XENMEM_populate_physmap => extents(call, arg, start, Change::Populate),
-        XENMEM_maximum_ram_page => Ok(Flow::Done(call.hv.frames.end().0.wrapping_sub(1))),
+        XENMEM_maximum_ram_page => Ok(Flow::Done(call.hv.frames.end().0)),
         XENMEM_current_reservation => of_domain(call, arg, |d| u64::from(d.tot_pages())),
         XENMEM_maximum_reservation => of_domain(call, arg, |d| u64::from(d.max_pages())),
         XENMEM_maximum_gpfn => of_domain(call, arg, |d| d.memory.lock().p2m.max_gfn().0),
