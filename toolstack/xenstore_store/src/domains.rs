@@ -1,6 +1,6 @@
 //! Domains that have a ring: connected, shut down, gone.
 
-use crate::connection::{ConnectionId, Peer};
+use crate::connection::{Connection, ConnectionId, Peer};
 use crate::operation::{Change, remove_unchecked};
 use crate::store::{Host, Store};
 use crate::tree::Node;
@@ -55,13 +55,14 @@ impl Store {
 
     /// The introduced domains' rings.
     pub fn rings(&self) -> Vec<DomainRing> {
-        let ring = |(&domid, domain): (&Domid, &Domain)| {
-            let connection = self.connections.get(&domain.connection)?;
-            let Domain { connection: id, gfn, port, .. } = *domain;
-            let (received, sent) = (connection.received, connection.sent);
-            Some(DomainRing { domid, connection: id, gfn, port, received, sent })
-        };
-        self.domains.iter().filter_map(ring).collect()
+        self.domains.keys().filter_map(|&domid| self.ring(domid)).collect()
+    }
+
+    /// The ring of a domain, if it is introduced.
+    pub fn ring(&self, domid: Domid) -> Option<DomainRing> {
+        let Domain { connection, gfn, port, .. } = *self.domains.get(&domid)?;
+        let Connection { received, sent, .. } = *self.connections.get(&connection)?;
+        Some(DomainRing { domid, connection, gfn, port, received, sent })
     }
 
     /// Domains that the store knows, apart from dom0: introduced ones, and owners of nodes. Whether they still exist

@@ -210,6 +210,7 @@ fn get_connection(from: &mut Reader, store: &mut Store) -> Option<()> {
         connection.queue.push(Outgoing { bytes, is_event }, true);
     }
     connection.queue.sent(begun);
+    store.talkative.insert(id);
     store.connections.insert(id, connection).is_none().then_some(())
 }
 

@@ -10,7 +10,7 @@ use crate::request::{self, Request};
 use crate::transaction::Transaction;
 use crate::tree::Tree;
 use crate::watch::{Hit, Watch, Watches};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use thiserror::Error;
 use xen_abi::Errno;
@@ -57,6 +57,8 @@ pub struct Store {
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     pub(crate) domains: BTreeMap<Domid, Domain>,
     pub(crate) watches: Watches,
+    /// Connections that something may wait for.
+    pub(crate) talkative: BTreeSet<ConnectionId>,
     pub(crate) next_connection: u64,
     pub(crate) next_watch: u64,
     /// See [`Store::revision`].
@@ -87,6 +89,7 @@ impl Store {
             connections: BTreeMap::new(),
             domains: BTreeMap::new(),
             watches: Watches::default(),
+            talkative: BTreeSet::new(),
             next_connection: 1,
             next_watch: 1,
             revision: 0,
@@ -120,6 +123,7 @@ impl Store {
 
     /// Starts a connection anew: both directions empty and at position 0, no watches, no transactions.
     pub fn reset(&mut self, id: ConnectionId) {
+        self.talkative.remove(&id);
         if let Some(connection) = self.connections.get_mut(&id) {
             let fresh = Connection::new(connection.peer);
             for watch in std::mem::replace(connection, fresh).watches {
@@ -139,6 +143,12 @@ impl Store {
     /// Connections and their peers.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, Peer)> {
         self.connections.iter().map(|(&id, connection)| (id, connection.peer))
+    }
+
+    /// Connections that something waits to be sent on, and their peers.
+    pub fn with_pending(&self) -> Vec<(ConnectionId, Peer)> {
+        let waiting = self.talkative.iter().filter(|&&id| self.has_pending(id));
+        waiting.filter_map(|&id| Some((id, self.connections.get(&id)?.peer))).collect()
     }
 
     /// Whether the connection exists.
@@ -204,6 +214,9 @@ impl Store {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.sent = connection.sent.wrapping_add(count as u32);
             connection.queue.sent(count);
+        }
+        if !self.has_pending(id) {
+            self.talkative.remove(&id);
         }
     }
 
@@ -416,6 +429,7 @@ impl Store {
         if let Some(connection) = self.connections.get_mut(&id) {
             let bytes = message.encode().into();
             connection.queue.push(Outgoing { bytes, is_event: false }, false);
+            self.talkative.insert(id);
         }
     }
 
@@ -456,6 +470,7 @@ impl Store {
         if let Some(connection) = self.connections.get_mut(&id) {
             let bytes = message.encode().into();
             connection.queue.push(Outgoing { bytes, is_event: true }, path.starts_with('@'));
+            self.talkative.insert(id);
         }
     }
 

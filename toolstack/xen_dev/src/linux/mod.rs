@@ -6,6 +6,7 @@ mod evtchn;
 mod gntalloc;
 mod gntdev;
 mod privcmd;
+mod xenstore;
 
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
@@ -18,6 +19,7 @@ pub use evtchn::LinuxEventChannels;
 pub use gntalloc::LinuxGrantAllocator;
 pub use gntdev::LinuxGrantMapper;
 pub use privcmd::LinuxPrivcmd;
+pub use xenstore::dom0_ring;
 
 use crate::OpenError;
 
