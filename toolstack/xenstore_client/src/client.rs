@@ -146,6 +146,10 @@ impl Client {
     pub fn wait_event(&mut self, timeout: Option<Duration>) -> Result<Option<WatchEvent>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
+            // Events may have come together with an answer.
+            while let Some(message) = self.next_message()? {
+                self.keep_event(&message)?;
+            }
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
@@ -155,9 +159,6 @@ impl Client {
             match self.take_in() {
                 Err(Error::Io(error)) => self.reconnect(error)?,
                 other => other?,
-            }
-            while let Some(message) = self.next_message()? {
-                self.keep_event(&message)?;
             }
         }
     }

@@ -184,6 +184,19 @@ fn events_arrive_in_order_and_waiting_ends_in_time() {
 }
 
 #[test]
+fn events_that_come_together_with_an_answer_are_not_waited_for_in_vain() {
+    let server = Server::start(None, None);
+    let mut store = server.client();
+    for path in ["/a", "/b"] {
+        store.watch(path, "t").unwrap();
+    }
+    for path in ["/a", "/b"] {
+        let event = store.wait_event(Some(Duration::from_secs(5))).unwrap().unwrap();
+        assert_eq!(event.path, path);
+    }
+}
+
+#[test]
 fn domains_are_introduced_and_released() {
     let server = Server::start(None, None);
     let mut store = server.client();
