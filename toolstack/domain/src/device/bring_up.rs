@@ -1,0 +1,162 @@
+//! From nodes in xenstore to devices that a guest can use: waiting for the back ends, and doing what hotplug scripts
+//! would do.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use host_devices::InterfaceName;
+use xen_dev::Domid;
+use xenstore_client::Operations;
+
+use super::{DeviceId, Disk, Kind, Record, Vif, state};
+use crate::host::HostDisk;
+use crate::nodes;
+use crate::{DomainError, Toolstack};
+
+/// Pause between two looks whether a back end has opened its device, which nothing announces.
+const OPEN_PAUSE: Duration = Duration::from_millis(1);
+
+/// Devices that a domain shall get, and what Dom0 holds ready for them. When this is dropped, so is that.
+#[derive(Default)]
+pub(crate) struct Pending {
+    disks: Vec<(Disk, HostDisk)>,
+    vifs: Vec<Vif>,
+}
+
+impl Pending {
+    /// The nodes of all devices.
+    pub(crate) fn records(&self, domid: Domid) -> Vec<Record> {
+        let disks = self.disks.iter().map(|(disk, host)| disk.record(domid, host));
+        disks.chain(self.vifs.iter().map(|vif| vif.record(domid))).collect()
+    }
+}
+
+impl Toolstack {
+    /// Opens what stands behind devices, before there is anything in xenstore.
+    pub(crate) fn prepare_devices(&mut self, disks: &[Disk], vifs: &[Vif]) -> Result<Pending, DomainError> {
+        self.refuse_conflicts(disks, vifs)?;
+        for vif in vifs {
+            let failed = |source| DomainError::Host { device: vif.title(), source };
+            self.host.find_bridge(&vif.bridge).map_err(failed)?;
+        }
+        let mut pending = Pending { disks: Vec::new(), vifs: vifs.to_vec() };
+        for disk in disks {
+            let failed = |source| DomainError::Host { device: disk.title(), source };
+            let host = self.host.disk(&disk.path, disk.read_only).map_err(failed)?;
+            pending.disks.push((disk.clone(), host));
+        }
+        Ok(pending)
+    }
+
+    /// Waits until the back ends of devices that stand in xenstore are there, and puts interfaces into their bridges.
+    pub(crate) fn bring_up_devices(&mut self, domid: Domid, pending: Pending) -> Result<(), DomainError> {
+        let devices: Vec<(DeviceId, String)> = pending
+            .disks
+            .iter()
+            .map(|(disk, _)| (DeviceId { kind: Kind::Vbd, domid, id: disk.number }, disk.title()))
+            .chain(
+                pending.vifs.iter().map(|vif| (DeviceId { kind: Kind::Vif, domid, id: vif.id }, vif.title())),
+            )
+            .collect();
+        let paths: Vec<String> =
+            devices.iter().map(|(device, _)| format!("{}/state", device.back())).collect();
+        let mut late = None;
+        let up = self.wait_for(&paths, Some(self.patience.back_end), |tools| {
+            for (device, title) in &devices {
+                if !tools.is_up(*device, title)? {
+                    late = Some((*device, title));
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })?;
+        if let (None, Some((device, title))) = (up, late) {
+            return Err(self.late(device, title));
+        }
+        for (disk, host) in pending.disks {
+            if host.hold.is_some() {
+                self.wait_until_opened(domid, &disk)?;
+            }
+        }
+        pending.vifs.iter().try_for_each(|vif| self.plug(domid, vif))
+    }
+
+    /// Whether a back end's driver has taken up its device.
+    fn is_up(&mut self, device: DeviceId, title: &str) -> Result<bool, DomainError> {
+        let state = nodes::text(&mut self.store, &format!("{}/state", device.back()))?;
+        match state.as_deref() {
+            Some(state::INIT_WAIT | state::INITIALISED | state::CONNECTED) => Ok(true),
+            Some(state::CLOSING | state::CLOSED) | None => {
+                let reason = nodes::text(&mut self.store, &format!("{}/error", device.back_error()))?;
+                let reason = reason.unwrap_or_else(|| "it closed the device and gave no reason".to_owned());
+                let (domid, device) = (device.domid, title.to_owned());
+                Err(DomainError::BackEnd { domid, device, reason })
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    fn late(&self, device: DeviceId, title: &str) -> DomainError {
+        let module = if device.kind == Kind::Vif { "xen-netback" } else { "xen-blkback" };
+        DomainError::BackEndTime {
+            domid: device.domid,
+            device: title.to_owned(),
+            what: "come up",
+            seconds: self.patience.back_end.as_secs(),
+            hint: format!("; is its module loaded? (try: modprobe {module})"),
+        }
+    }
+
+    /// Waits until a disk's back end has opened the device that is held for it.
+    fn wait_until_opened(&mut self, domid: Domid, disk: &Disk) -> Result<(), DomainError> {
+        let device = DeviceId { kind: Kind::Vbd, domid, id: disk.number };
+        let start = Instant::now();
+        while !self.host.has_opened(domid, disk.number) {
+            self.is_up(device, &disk.title())?;
+            if start.elapsed() > self.patience.back_end {
+                return Err(self.late(device, &disk.title()));
+            }
+            thread::sleep(OPEN_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Puts Dom0's end of an interface into its bridge and tells the back end that it may connect.
+    fn plug(&mut self, domid: Domid, vif: &Vif) -> Result<(), DomainError> {
+        let failed = |source| DomainError::Host { device: vif.title(), source };
+        let interface = InterfaceName::new(&vif.kernel_name(domid)).map_err(failed)?;
+        let mtu = self.host.plug(&interface, vif.name.as_ref(), &vif.bridge, vif.mtu).map_err(failed)?;
+        let device = DeviceId { kind: Kind::Vif, domid, id: vif.id };
+        Ok(self.store.transaction(|store| {
+            store.write(&format!("{}/mtu", device.front()), mtu.to_string())?;
+            store.write(&format!("{}/hotplug-status", device.back()), "connected")
+        })?)
+    }
+}
+
+impl Toolstack {
+    /// Gives a domain that is there more disks and interfaces.
+    ///
+    /// # Errors
+    /// What is missing, taken by others, or refused by a back end. The domain has none of the devices then.
+    pub fn attach(&mut self, domid: Domid, disks: &[Disk], vifs: &[Vif]) -> Result<(), DomainError> {
+        self.running(domid)?;
+        let pending = self.prepare_devices(disks, vifs)?;
+        let records = pending.records(domid);
+        let devices: Vec<DeviceId> = records.iter().map(|record| record.device).collect();
+        for device in &devices {
+            if nodes::text(&mut self.store, &format!("{}/frontend", device.note()))?.is_some() {
+                let (kind, id) = (device.kind.name(), device.id);
+                return Err(DomainError::DeviceThere { domid, kind, id });
+            }
+        }
+        let attached = self
+            .store
+            .transaction(|store| records.iter().try_for_each(|record| record.write(store)))
+            .map_err(DomainError::from)
+            .and_then(|()| self.bring_up_devices(domid, pending));
+        attached.map_err(|error| {
+            error.undone(self.remove(domid, |back| devices.iter().any(|it| it.back() == back)))
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! What can go wrong with a domain, said for people.
+
+use host_devices::HostError;
+use thiserror::Error;
+use xen_ctrl::CtrlError;
+use xen_dev::Domid;
+
+/// An operation on a domain failed.
+#[derive(Debug, Error)]
+pub enum DomainError {
+    /// The hypervisor refused.
+    #[error(transparent)]
+    Ctrl(#[from] CtrlError),
+    /// Xenstore refused, or is not there.
+    #[error(transparent)]
+    Store(#[from] xenstore_client::Error),
+    /// A device of the host cannot be used.
+    #[error("{device}: {source}")]
+    Host {
+        /// The guest's device for which it was wanted.
+        device: String,
+        /// The reason.
+        source: HostError,
+    },
+    /// There is no such domain.
+    #[error("there is no domain {0}; `xl list` shows those that there are")]
+    NoSuchDomain(String),
+    /// Two domains cannot have one name.
+    #[error("the name {name} is taken by domain {domid}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        domid: Domid,
+    },
+    /// Not a name that a domain can have.
+    #[error(
+        "{0:?} cannot be a domain's name: 1 to 255 printable characters without spaces around, not a number"
+    )]
+    BadName(String),
+    /// The operation is not for Dom0.
+    #[error("domain 0 is the one that runs this program: it cannot be {0} from here")]
+    Dom0(&'static str),
+    /// The domain's state does not allow it.
+    #[error("domain {domid} is {state}{hint}")]
+    State {
+        /// The domain.
+        domid: Domid,
+        /// What it is.
+        state: &'static str,
+        /// What to do, with what stands before it.
+        hint: &'static str,
+    },
+    /// The guest did not take a request.
+    #[error(
+        "domain {domid} did not take the {request} request within {seconds} s: its kernel does not know Xen, is not up \
+         yet, or hangs (try: xl destroy {domid})"
+    )]
+    NoAnswer {
+        /// The domain.
+        domid: Domid,
+        /// What was asked.
+        request: &'static str,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The domain still runs after that time.
+    #[error("domain {domid} still runs after {seconds} s")]
+    StillRuns {
+        /// The domain.
+        domid: Domid,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A back end reported an error.
+    #[error("{device} of domain {domid}: its back end failed: {reason}")]
+    BackEnd {
+        /// The domain.
+        domid: Domid,
+        /// The guest's device.
+        device: String,
+        /// What the back end wrote.
+        reason: String,
+    },
+    /// A back end did not come up, or did not go.
+    #[error("{device} of domain {domid}: its back end did not {what} within {seconds} s{hint}")]
+    BackEndTime {
+        /// The domain.
+        domid: Domid,
+        /// The guest's device.
+        device: String,
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        seconds: u64,
+        /// What to do, with what stands before it.
+        hint: String,
+    },
+    /// A node in xenstore that should be there is missing or makes no sense.
+    #[error("xenstore: {path} of domain {domid} is missing or no number")]
+    Node {
+        /// The domain.
+        domid: Domid,
+        /// The node.
+        path: String,
+    },
+    /// A number is out of bounds.
+    #[error("{what} of domain {domid}: {asked} is more than {limit}")]
+    TooMuch {
+        /// The domain.
+        domid: Domid,
+        /// What was to be set.
+        what: &'static str,
+        /// The number.
+        asked: u64,
+        /// The largest that is possible.
+        limit: u64,
+    },
+    /// Another domain uses a disk, and one of the two writes it.
+    #[error(
+        "{disk}: {path} is in use by domain {domid}, and two domains that write would destroy it (read-only for both \
+         is possible)"
+    )]
+    DiskInUse {
+        /// The new disk.
+        disk: String,
+        /// What is behind it.
+        path: String,
+        /// The other domain.
+        domid: Domid,
+    },
+    /// Another domain has an address.
+    #[error(
+        "the hardware address {mac} is that of an interface of domain {domid}; leave it out to get a free one"
+    )]
+    MacInUse {
+        /// The address.
+        mac: String,
+        /// The other domain.
+        domid: Domid,
+    },
+    /// The domain has such a device.
+    #[error("domain {domid} has {kind} {id} already")]
+    DeviceThere {
+        /// The domain.
+        domid: Domid,
+        /// `vbd` or `vif`.
+        kind: &'static str,
+        /// The device's number.
+        id: u32,
+    },
+    /// An operation failed, and what it had done could not all be undone.
+    #[error("{error}; and not all could be undone: {undo}")]
+    NotUndone {
+        /// Why it failed.
+        error: Box<DomainError>,
+        /// Why something is left.
+        undo: Box<DomainError>,
+    },
+}
+
+impl DomainError {
+    /// This error, after an attempt to undo what had been done.
+    pub(crate) fn undone(self, undo: Result<(), DomainError>) -> Self {
+        match undo {
+            Ok(()) => self,
+            Err(undo) => Self::NotUndone { error: Box::new(self), undo: Box::new(undo) },
+        }
+    }
+}

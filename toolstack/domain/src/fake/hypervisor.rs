@@ -1,0 +1,213 @@
+//! A hypervisor of version 4.17 on arm64 that keeps domains and does nothing with them.
+#![allow(non_upper_case_globals, reason = "the ABI's constants keep their header spelling, in patterns too")]
+
+use std::collections::BTreeMap;
+use std::mem::offset_of;
+
+use xen_abi::domctl::v4_17::arm64::{CreateDomain, GetDomainInfo};
+use xen_abi::domctl::v4_17::{DominfFlags, GetDomainInfoCommon};
+use xen_abi::domctl::*;
+use xen_abi::event_channel::EvtchnAllocUnbound;
+use xen_abi::memory::*;
+use xen_abi::sysctl::*;
+use xen_abi::xen::*;
+use xen_dev::fake::{FakeCall, FakeXen};
+use xen_dev::{Domid, Errno};
+use zerocopy::FromZeros;
+
+/// Pages of the host.
+const HOST_PAGES: u64 = 1 << 20;
+
+/// A domain.
+#[derive(Clone, Debug, Default)]
+pub struct FakeDomain {
+    /// UUID.
+    pub handle: [u8; 16],
+    /// How often it was paused.
+    pub pauses: u32,
+    /// Why it shut down.
+    pub shutdown: Option<u32>,
+    /// vCPUs.
+    pub vcpus: u32,
+    /// Pages that it has.
+    pub pages: u64,
+    /// Limit of its memory in KiB.
+    pub max_kib: u64,
+    /// Size of the pool for its page tables, in bytes.
+    pub paging_pool: u64,
+    /// Event channels that wait for others.
+    pub ports: u32,
+    /// Operations that changed it, by the numbers of domctl.
+    pub domctls: Vec<u32>,
+}
+
+impl FakeDomain {
+    /// A domain that runs.
+    pub fn new(handle: [u8; 16]) -> Self {
+        Self { handle, vcpus: 2, pages: 1 << 15, max_kib: 1 << 17, ..Self::default() }
+    }
+
+    fn info(&self, domid: u16) -> GetDomainInfoCommon {
+        let mut flags = DominfFlags::HVM_GUEST | DominfFlags::HAP;
+        flags.set(DominfFlags::PAUSED, self.pauses > 0);
+        flags.set(DominfFlags::BLOCKED, self.pauses == 0);
+        if let Some(reason) = self.shutdown {
+            flags = (flags | DominfFlags::SHUTDOWN).with_shutdown_code(reason);
+        }
+        let mut info = GetDomainInfoCommon::new_zeroed();
+        info.domain = domid;
+        info.flags = flags.bits();
+        info.tot_pages = self.pages;
+        info.max_pages = self.max_kib / 4;
+        info.nr_online_vcpus = self.vcpus;
+        info.max_vcpu_id = self.vcpus.wrapping_sub(1);
+        info.handle = self.handle;
+        info.cpu_time = 1_500_000_000;
+        info.gpaddr_bits = 40;
+        info
+    }
+}
+
+pub(super) struct Hypervisor {
+    pub(super) domains: BTreeMap<u16, FakeDomain>,
+    pub(super) fail_after: Option<u32>,
+    pub(super) keys: String,
+    next_domid: u16,
+}
+
+impl Hypervisor {
+    pub(super) fn new() -> Self {
+        let domains = BTreeMap::from([(0, FakeDomain::new([0; 16]))]);
+        Self { domains, fail_after: None, keys: String::new(), next_domid: 1 }
+    }
+
+    pub(super) fn answer(&mut self, call: &mut FakeCall, memory: &FakeXen) -> Result<u32, Errno> {
+        let spared = call.number == __HYPERVISOR_domctl
+            && matches!(
+                call.read::<Domctl>(call.args[0])?.cmd,
+                XEN_DOMCTL_destroydomain | XEN_DOMCTL_pausedomain
+            );
+        match (&mut self.fail_after, spared) {
+            (Some(0), false) => {
+                self.fail_after = None;
+                return Err(Errno::NOMEM);
+            }
+            (Some(left), false) => *left -= 1,
+            _ => {}
+        }
+        match call.number {
+            __HYPERVISOR_domctl => self.domctl(call),
+            __HYPERVISOR_sysctl => self.sysctl(call),
+            __HYPERVISOR_memory_op => self.memory_op(call, memory),
+            __HYPERVISOR_event_channel_op => {
+                let mut op: EvtchnAllocUnbound = call.read(call.args[1])?;
+                let domain = self.domains.get_mut(&op.dom).ok_or(Errno::SRCH)?;
+                domain.ports += 1;
+                op.port = domain.ports;
+                call.write(call.args[1], &op)?;
+                Ok(0)
+            }
+            __HYPERVISOR_hvm_op => Ok(0),
+            __HYPERVISOR_xen_version => Ok((4 << 16) | 17),
+            _ => Err(Errno::NOSYS),
+        }
+    }
+
+    fn domctl(&mut self, call: &mut FakeCall) -> Result<u32, Errno> {
+        let mut op: Domctl = call.read(call.args[0])?;
+        if op.interface_version != 0x15 {
+            return Err(Errno::ACCESS);
+        }
+        if op.cmd == XEN_DOMCTL_createdomain {
+            let mut create: CreateDomain = op.read_payload();
+            create.arch.gic_version = xen_abi::arch_arm::XEN_DOMCTL_CONFIG_GIC_V3;
+            op.domain = self.next_domid;
+            self.next_domid += 1;
+            let domain = FakeDomain { handle: create.common.handle, pauses: 1, ..FakeDomain::default() };
+            self.domains.insert(op.domain, domain);
+            op.write_payload(&create);
+            call.write(call.args[0], &op)?;
+            return Ok(0);
+        }
+        let domain = self.domains.get_mut(&op.domain).ok_or(Errno::SRCH)?;
+        domain.domctls.push(op.cmd);
+        match op.cmd {
+            XEN_DOMCTL_destroydomain => drop(self.domains.remove(&op.domain)),
+            XEN_DOMCTL_pausedomain => domain.pauses += 1,
+            XEN_DOMCTL_unpausedomain => domain.pauses = domain.pauses.checked_sub(1).ok_or(Errno::INVAL)?,
+            XEN_DOMCTL_getdomaininfo => op.write_payload(&domain.info(op.domain)),
+            XEN_DOMCTL_max_vcpus => domain.vcpus = op.read_payload::<MaxVcpus>().max,
+            XEN_DOMCTL_max_mem => domain.max_kib = op.read_payload::<MaxMem>().max_memkb,
+            XEN_DOMCTL_set_paging_mempool_size => {
+                domain.paging_pool = op.read_payload::<PagingMempool>().size;
+            }
+            _ => {}
+        }
+        call.write(call.args[0], &op)?;
+        Ok(0)
+    }
+
+    fn sysctl(&mut self, call: &mut FakeCall) -> Result<u32, Errno> {
+        let mut op: Sysctl = call.read(call.args[0])?;
+        match op.cmd {
+            XEN_SYSCTL_getdomaininfolist => {
+                let mut list: GetDomainInfoList = op.read_payload();
+                let bytes = call.bytes_at_mut(list.buffer.0)?;
+                let found = self.domains.range(list.first_domain..).take(list.max_domains as usize);
+                let mut count = 0;
+                for ((domid, domain), room) in found.zip(bytes.chunks_exact_mut(size_of::<GetDomainInfo>())) {
+                    let mut info = GetDomainInfo::new_zeroed();
+                    info.common = domain.info(*domid);
+                    room.copy_from_slice(zerocopy::IntoBytes::as_bytes(&info));
+                    count += 1;
+                }
+                list.num_domains = count;
+                op.write_payload(&list);
+            }
+            XEN_SYSCTL_physinfo => {
+                let mut info = Physinfo::new_zeroed();
+                info.nr_cpus = 4;
+                info.max_cpu_id = 3;
+                info.nr_nodes = 1;
+                info.total_pages = HOST_PAGES;
+                let used: u64 = self.domains.values().map(|domain| domain.pages).sum();
+                info.free_pages = HOST_PAGES.saturating_sub(used);
+                op.write_payload(&info);
+            }
+            XEN_SYSCTL_sched_id => {
+                let mut id = SchedId::new_zeroed();
+                id.sched_id = XEN_SCHEDULER_CREDIT2;
+                op.write_payload(&id);
+            }
+            XEN_SYSCTL_debug_keys => {
+                let keys: DebugKeys = op.read_payload();
+                self.keys = String::from_utf8_lossy(call.bytes_at(keys.keys.0)?).into_owned();
+            }
+            _ => {}
+        }
+        call.write(call.args[0], &op)?;
+        Ok(0)
+    }
+
+    fn memory_op(&mut self, call: &mut FakeCall, memory: &FakeXen) -> Result<u32, Errno> {
+        if call.args[0] != u64::from(XENMEM_populate_physmap) {
+            return Ok(0);
+        }
+        let op: MemoryReservation = call.read(call.args[1])?;
+        let domain = self.domains.get_mut(&op.domid).ok_or(Errno::SRCH)?;
+        let domid = Domid::new(op.domid).ok_or(Errno::SRCH)?;
+        let frames = call.bytes_at(op.extent_start.0)?.to_vec();
+        for gfn in frames.chunks_exact(8).take(op.nr_extents as usize) {
+            let gfn = u64::from_ne_bytes(gfn.try_into().map_err(|_| Errno::FAULT)?);
+            let pages = 1u64 << op.extent_order;
+            if domain.pages + pages > domain.max_kib / 4 {
+                return Err(Errno::NOMEM);
+            }
+            domain.pages += pages;
+            memory.add_frames(domid, gfn, pages);
+        }
+        Ok(op.nr_extents as u32)
+    }
+}
+
+const _: () = assert!(offset_of!(GetDomainInfo, common) == 0);

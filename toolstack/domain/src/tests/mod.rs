@@ -1,0 +1,11 @@
+//! The operations on a host in memory.
+
+mod devices;
+mod life;
+
+use xen_dev::Domid;
+
+/// The domain with this id.
+fn id(number: u16) -> Domid {
+    Domid::new(number).unwrap()
+}
