@@ -90,8 +90,8 @@ impl<'a> Call<'a> {
 #[inline]
 pub(crate) fn dispatch(call: &Call<'_>, number: u64) -> Outcome {
     match table::HANDLERS.get(number as usize) {
-        Some(Some(handler)) => handler(call),
-        _ => Err(Errno::ENOSYS),
+        Some(handler) => handler(call),
+        None => Err(Errno::ENOSYS),
     }
 }
 
