@@ -18,6 +18,14 @@ pub fn bare_metal_target(arch: Arch) -> &'static str {
     }
 }
 
+/// The Linux target of a CPU.
+pub fn linux_target(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Arm64 => "aarch64-unknown-linux-gnu",
+        Arch::Amd64 => "x86_64-unknown-linux-gnu",
+    }
+}
+
 /// The crate that holds a CPU's hypervisor image.
 pub fn image_crate(arch: Arch) -> &'static str {
     match arch {
@@ -43,6 +51,12 @@ pub fn for_bare_metal(command: &mut Command, arch: Arch) -> &mut Command {
     command.args(["-Z", "build-std=core,alloc", "--target", bare_metal_target(arch)])
 }
 
+/// Adds what makes a cargo command build static programs for a CPU's Linux. The standard library is compiled too:
+/// Debian has a compiled one for this machine's CPU alone.
+pub fn for_linux(command: &mut Command, arch: Arch) -> &mut Command {
+    command.args(["-Z", "build-std=std,panic_abort", "--target", linux_target(arch)])
+}
+
 fn with_environment(workspace: &Workspace, mut command: Command) -> Command {
     command
         .current_dir(&workspace.root)
@@ -52,6 +66,8 @@ fn with_environment(workspace: &Workspace, mut command: Command) -> Command {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER", "ld.lld")
         .env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", "ld.lld")
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc-12")
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTFLAGS");
     command

@@ -81,6 +81,24 @@ impl fmt::Display for Hypervisor {
     }
 }
 
+/// Which tools Dom0 runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Tools {
+    /// Those built from this repository, where there are any yet.
+    Ours,
+    /// Debian's, of Xen 4.17.
+    Debian,
+}
+
+impl fmt::Display for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Tools::Ours => "our tools",
+            Tools::Debian => "Debian's tools",
+        })
+    }
+}
+
 /// The machine to boot.
 #[derive(Args, Clone, Debug)]
 pub struct MachineOptions {
@@ -90,6 +108,9 @@ pub struct MachineOptions {
     /// Hypervisor to boot
     #[arg(long, value_enum, default_value = "ours")]
     pub hypervisor: Hypervisor,
+    /// Tools in Dom0
+    #[arg(long, value_enum, default_value = "debian")]
+    pub tools: Tools,
     /// Interrupt controller version of the arm64 machine
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
     pub gic: u8,
@@ -124,6 +145,9 @@ pub struct TestOptions {
     /// Hypervisor under the system tests
     #[arg(long, value_enum, default_value = "ours")]
     pub hypervisor: Hypervisor,
+    /// Tools in Dom0 under the system tests
+    #[arg(long, value_enum, default_value = "debian")]
+    pub tools: Tools,
     /// Host tests and the system tests marked as smoke tests only
     #[arg(long, conflicts_with_all = ["only", "host"])]
     pub smoke: bool,

@@ -18,8 +18,8 @@ pub fn run(workspace: &Workspace, options: &MachineOptions) -> Result<()> {
     let files = build::boot_files(workspace, options.arch, options.hypervisor)?;
     let config = MachineConfig::new(files, options, Dom0Console::Agent);
     let step = report::step(format!(
-        "Booting {} with Dom0 (arm64, GICv{}, {} CPUs, {} MiB)",
-        options.hypervisor, options.gic, options.cpus, options.memory
+        "Booting {} with Dom0 and {} (arm64, GICv{}, {} CPUs, {} MiB)",
+        options.hypervisor, options.tools, options.gic, options.cpus, options.memory
     ));
     let machine = Machine::start(workspace, "run", &config, Echo::Shown)?;
     let mut dom0 = Dom0::connect(machine)?;

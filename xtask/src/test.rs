@@ -119,7 +119,7 @@ fn system_test(workspace: &Workspace, options: &TestOptions, scenario: &Scenario
     println!();
     println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
     let started = Instant::now();
-    let outcome = scenario.run(workspace, options.hypervisor, options.parallel);
+    let outcome = scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
     let seconds = started.elapsed().as_secs();
     match outcome {
         Ok(()) => {

@@ -3,6 +3,7 @@
 mod elf32;
 mod flat_image;
 mod hypervisor;
+mod tools;
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -16,6 +17,7 @@ use crate::unbuilt;
 use crate::workspace::Workspace;
 
 pub use hypervisor::build as hypervisor_image;
+pub use tools::build as tools;
 
 /// The three files that a machine boots.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub fn build_verb(workspace: &Workspace, options: &BuildOptions) -> Result<()> {
     if !options.hypervisor_only && cpus.contains(&Arch::Arm64) {
         let debian = debian::fetch(workspace)?;
         reference_files(workspace, &debian)?;
-        image::dom0(workspace, &debian)?;
+        image::dom0(workspace, &debian, &tools(workspace, Arch::Arm64)?)?;
     }
     Ok(())
 }
@@ -56,7 +58,7 @@ pub fn boot_files(workspace: &Workspace, arch: Arch, hypervisor: Hypervisor) -> 
     };
     let debian = debian::fetch(workspace)?;
     let reference = reference_files(workspace, &debian)?;
-    let initrd = image::dom0(workspace, &debian)?;
+    let initrd = image::dom0(workspace, &debian, &tools(workspace, arch)?)?;
     Ok(BootFiles { hypervisor: ours.unwrap_or(reference.xen), kernel: reference.kernel, initrd })
 }
 

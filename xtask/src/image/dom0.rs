@@ -1,7 +1,7 @@
-//! The Dom0 image: busybox, Debian's Xen tools with the libraries and scripts they need, kernel modules, and the
-//! demo DomU's kernel and initramfs.
+//! The Dom0 image: busybox, our tools, Debian's Xen tools with the libraries and scripts they need, kernel modules, and
+//! the demo DomU's kernel and initramfs.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 use super::kernel_modules::KernelModules;
@@ -52,11 +52,14 @@ const MODULES: [&str; 11] = [
 const EMPTY_FOLDERS: [&str; 11] =
     ["dev", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var/lib/xen", "var/log/xen"];
 
-/// Makes `dom0.cpio.gz` and hands its path back.
+/// Where our tools are; the start-up script puts them in the place of Debian's when it is told to.
+const OUR_PROGRAMS: &str = "usr/lib/xenoxide/bin";
+
+/// Makes `dom0.cpio.gz`, with `tools` of ours, and hands its path back.
 ///
 /// # Errors
 /// When a program, library or module is not in the fetched packages.
-pub fn build(workspace: &Workspace, debian: &DebianTree) -> Result<PathBuf> {
+pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &[PathBuf]) -> Result<PathBuf> {
     let step = report::step("Packing the Dom0 image");
     let tests = workspace.root.join("tests");
     let modules = KernelModules::of(debian)?;
@@ -65,7 +68,11 @@ pub fn build(workspace: &Workspace, debian: &DebianTree) -> Result<PathBuf> {
     pack::pack(&domu::tree(debian, &modules, &tests.join("domu"))?, &guest, &home.join("domu.contents"))?;
 
     let file = workspace.dist_for(Arch::Arm64)?.join("dom0.cpio.gz");
-    let content = tree(debian, &modules, &guest, &tests.join("dom0"))?;
+    let mut content = tree(debian, &modules, &guest, &tests.join("dom0"))?;
+    for tool in tools {
+        let name = tool.file_name().context("a tool has no name")?.to_string_lossy();
+        content.copy(&format!("{OUR_PROGRAMS}/{name}"), tool)?;
+    }
     let written = pack::pack(&content, &file, &home.join("dom0.contents"))?;
     let mib = std::fs::metadata(&file)?.len() / (1024 * 1024);
     report::note(format!(

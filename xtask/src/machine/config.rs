@@ -1,7 +1,7 @@
 //! Which machine to boot, with what.
 
 use crate::build::BootFiles;
-use crate::cli::MachineOptions;
+use crate::cli::{MachineOptions, Tools};
 
 /// Dom0's memory when the machine has plenty, in MiB.
 const DOM0_MEMORY: u32 = 1024;
@@ -56,7 +56,9 @@ pub struct MachineConfig {
     pub emulation: Emulation,
     /// What runs on Dom0's console.
     pub dom0_console: Dom0Console,
-    /// Dom0's xenstore daemon.
+    /// Dom0's tools.
+    pub tools: Tools,
+    /// Dom0's xenstore daemon among Debian's tools.
     pub store: StoreDaemon,
 }
 
@@ -70,6 +72,7 @@ impl MachineConfig {
             memory: options.memory,
             emulation: Emulation::new(options.parallel),
             dom0_console,
+            tools: options.tools,
             store: StoreDaemon::OCaml,
         }
     }
@@ -86,6 +89,9 @@ impl MachineConfig {
         let mut line = String::from("console=hvc0 earlycon=xenboot sysrq_always_enabled");
         if self.dom0_console == Dom0Console::Agent {
             line.push_str(" xenoxide.agent");
+        }
+        if self.tools == Tools::Ours {
+            line.push_str(" xenoxide.tools=ours");
         }
         if self.store == StoreDaemon::C {
             line.push_str(" xenoxide.xenstored=c");

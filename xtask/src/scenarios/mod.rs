@@ -11,7 +11,7 @@ mod verbs;
 use anyhow::{Context, Result};
 
 use crate::build;
-use crate::cli::{Arch, Hypervisor};
+use crate::cli::{Arch, Hypervisor, Tools};
 use crate::machine::Machine;
 use crate::machine::config::{Dom0Console, Emulation, MachineConfig, StoreDaemon};
 use crate::machine::console::Echo;
@@ -31,18 +31,33 @@ pub struct Scenario {
 
 enum Kind {
     /// Steps in a Dom0 on an arm64 machine, the same on every hypervisor.
-    Dom0 { gic: u8, cpus: u8, store: StoreDaemon, emulation: Emulation, steps: fn(&mut Dom0) -> Result<()> },
+    Dom0 {
+        gic: u8,
+        cpus: u8,
+        /// Ours, or those that were asked for.
+        tools: Option<Tools>,
+        store: StoreDaemon,
+        emulation: Emulation,
+        steps: fn(&mut Dom0) -> Result<()>,
+    },
     /// Boots of our hypervisor that get to no Dom0.
     OursAlone { arch: Arch, boots: fn(&Workspace) -> Result<()> },
 }
 
 /// An arm64 machine as most scenarios want it.
 const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
-    Kind::Dom0 { gic: 3, cpus: 2, store: StoreDaemon::OCaml, emulation: Emulation::InTurn, steps }
+    Kind::Dom0 {
+        gic: 3,
+        cpus: 2,
+        tools: None,
+        store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
+        steps,
+    }
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 8] = [
+pub static ALL: [Scenario; 9] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
@@ -68,7 +83,21 @@ pub static ALL: [Scenario; 8] = [
         kind: Kind::Dom0 {
             gic: 2,
             cpus: 2,
+            tools: None,
             store: StoreDaemon::C,
+            emulation: Emulation::Parallel,
+            steps: demo::whole,
+        },
+    },
+    Scenario {
+        name: "our-tools",
+        about: "the demonstration with our tools in Dom0",
+        smoke: false,
+        kind: Kind::Dom0 {
+            gic: 3,
+            cpus: 2,
+            tools: Some(Tools::Ours),
+            store: StoreDaemon::OCaml,
             emulation: Emulation::Parallel,
             steps: demo::whole,
         },
@@ -92,6 +121,7 @@ pub static ALL: [Scenario; 8] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 4,
+            tools: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
             steps: several::three_guests,
@@ -104,6 +134,7 @@ pub static ALL: [Scenario; 8] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 1,
+            tools: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
             steps: several::shared_cpu,
@@ -125,15 +156,23 @@ impl Scenario {
         wanted.is_none_or(|wanted| wanted == arch)
     }
 
-    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end. `parallel`
-    /// emulates all CPUs at once whatever the scenario says.
+    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end. `asked` are the tools
+    /// where the scenario does not say; `parallel` emulates all CPUs at once whatever it says.
     ///
     /// # Errors
     /// The first step that failed, with the end of the log.
-    pub fn run(&self, workspace: &Workspace, hypervisor: Hypervisor, parallel: bool) -> Result<()> {
-        let (gic, cpus, store, emulation, steps) = match self.kind {
+    pub fn run(
+        &self,
+        workspace: &Workspace,
+        hypervisor: Hypervisor,
+        asked: Tools,
+        parallel: bool,
+    ) -> Result<()> {
+        let (gic, cpus, tools, store, emulation, steps) = match self.kind {
             Kind::OursAlone { boots, .. } => return boots(workspace),
-            Kind::Dom0 { gic, cpus, store, emulation, steps } => (gic, cpus, store, emulation, steps),
+            Kind::Dom0 { gic, cpus, tools, store, emulation, steps } => {
+                (gic, cpus, tools.unwrap_or(asked), store, emulation, steps)
+            }
         };
         let config = MachineConfig {
             files: build::boot_files(workspace, Arch::Arm64, hypervisor)?,
@@ -142,6 +181,7 @@ impl Scenario {
             memory: MEMORY,
             emulation: if parallel { Emulation::Parallel } else { emulation },
             dom0_console: Dom0Console::Agent,
+            tools,
             store,
         };
         let prefix = match hypervisor {
