@@ -109,6 +109,16 @@ impl Toolstack {
         end.ok_or(DomainError::StillRuns { domid, seconds })
     }
 
+    /// Waits until a domain is gone, or about to be.
+    ///
+    /// # Errors
+    /// When the hypervisor or xenstore refuse.
+    pub fn wait_until_gone(&mut self, domid: Domid) -> Result<(), DomainError> {
+        let gone = |end: &End| *end == End::Destroyed;
+        let paths = ["@releaseDomain".to_owned()];
+        self.wait_for(&paths, None, |tools| Ok(tools.end(domid)?.filter(gone))).map(drop)
+    }
+
     /// Whether a domain has ended, and how.
     fn end(&self, domid: Domid) -> Result<Option<End>, DomainError> {
         match self.info(domid) {

@@ -10,6 +10,7 @@ use xen_abi::domctl::*;
 use xen_abi::event_channel::EvtchnAllocUnbound;
 use xen_abi::memory::*;
 use xen_abi::sysctl::*;
+use xen_abi::version::XENVER_build_id;
 use xen_abi::xen::*;
 use xen_dev::fake::{FakeCall, FakeXen};
 use xen_dev::{Domid, Errno};
@@ -19,7 +20,7 @@ use zerocopy::FromZeros;
 const HOST_PAGES: u64 = 1 << 20;
 
 /// A domain.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FakeDomain {
     /// UUID.
     pub handle: [u8; 16],
@@ -37,14 +38,35 @@ pub struct FakeDomain {
     pub paging_pool: u64,
     /// Event channels that wait for others.
     pub ports: u32,
-    /// Operations that changed it, by the numbers of domctl.
+    /// Weight and cap under credit2.
+    pub credit2: SchedCredit2,
+    /// The vCPU that was pinned last, and the first eight of its CPUs.
+    pub pinned: (u32, u8),
+    /// Operations on it, by the numbers of domctl.
     pub domctls: Vec<u32>,
 }
 
 impl FakeDomain {
     /// A domain that runs.
     pub fn new(handle: [u8; 16]) -> Self {
-        Self { handle, vcpus: 2, pages: 1 << 15, max_kib: 1 << 17, ..Self::default() }
+        Self { vcpus: 2, pages: 1 << 15, max_kib: 1 << 17, ..Self::empty(handle) }
+    }
+
+    /// A domain that was just created, but for its pause.
+    fn empty(handle: [u8; 16]) -> Self {
+        Self {
+            handle,
+            pauses: 0,
+            shutdown: None,
+            vcpus: 0,
+            pages: 0,
+            max_kib: 0,
+            paging_pool: 0,
+            ports: 0,
+            credit2: SchedCredit2 { weight: 256, cap: 0 },
+            pinned: (0, 0),
+            domctls: Vec::new(),
+        }
     }
 
     fn info(&self, domid: u16) -> GetDomainInfoCommon {
@@ -72,13 +94,20 @@ pub(super) struct Hypervisor {
     pub(super) domains: BTreeMap<u16, FakeDomain>,
     pub(super) fail_after: Option<u32>,
     pub(super) keys: String,
+    console: String,
     next_domid: u16,
 }
 
 impl Hypervisor {
     pub(super) fn new() -> Self {
         let domains = BTreeMap::from([(0, FakeDomain::new([0; 16]))]);
-        Self { domains, fail_after: None, keys: String::new(), next_domid: 1 }
+        Self {
+            domains,
+            fail_after: None,
+            keys: String::new(),
+            console: "(XEN) Xenoxide\n".to_owned(),
+            next_domid: 1,
+        }
     }
 
     pub(super) fn answer(&mut self, call: &mut FakeCall, memory: &FakeXen) -> Result<u32, Errno> {
@@ -108,6 +137,7 @@ impl Hypervisor {
                 Ok(0)
             }
             __HYPERVISOR_hvm_op => Ok(0),
+            __HYPERVISOR_xen_version if call.args[0] == u64::from(XENVER_build_id) => Err(Errno::NODATA),
             __HYPERVISOR_xen_version => Ok((4 << 16) | 17),
             _ => Err(Errno::NOSYS),
         }
@@ -123,7 +153,7 @@ impl Hypervisor {
             create.arch.gic_version = xen_abi::arch_arm::XEN_DOMCTL_CONFIG_GIC_V3;
             op.domain = self.next_domid;
             self.next_domid += 1;
-            let domain = FakeDomain { handle: create.common.handle, pauses: 1, ..FakeDomain::default() };
+            let domain = FakeDomain { pauses: 1, ..FakeDomain::empty(create.common.handle) };
             self.domains.insert(op.domain, domain);
             op.write_payload(&create);
             call.write(call.args[0], &op)?;
@@ -140,6 +170,29 @@ impl Hypervisor {
             XEN_DOMCTL_max_mem => domain.max_kib = op.read_payload::<MaxMem>().max_memkb,
             XEN_DOMCTL_set_paging_mempool_size => {
                 domain.paging_pool = op.read_payload::<PagingMempool>().size;
+            }
+            XEN_DOMCTL_getvcpuinfo => {
+                let mut info: GetVcpuInfo = op.read_payload();
+                (info.online, info.blocked, info.cpu_time) = (1, 1, 500_000_000);
+                info.cpu = info.vcpu;
+                op.write_payload(&info);
+            }
+            XEN_DOMCTL_getvcpuaffinity => {
+                let affinity: VcpuAffinity = op.read_payload();
+                call.bytes_at_mut(affinity.cpumap_hard.bitmap.0)?[0] = 0b0110;
+                call.bytes_at_mut(affinity.cpumap_soft.bitmap.0)?.fill(0xff);
+            }
+            XEN_DOMCTL_setvcpuaffinity => {
+                let affinity: VcpuAffinity = op.read_payload();
+                domain.pinned = (affinity.vcpu, call.bytes_at(affinity.cpumap_hard.bitmap.0)?[0]);
+            }
+            XEN_DOMCTL_scheduler_op => {
+                let mut sched: xen_abi::domctl::SchedulerOp = op.read_payload();
+                if sched.cmd == XEN_DOMCTL_SCHEDOP_putinfo {
+                    domain.credit2 = sched.read_payload();
+                }
+                sched.write_payload(&domain.credit2);
+                op.write_payload(&sched);
             }
             _ => {}
         }
@@ -173,6 +226,33 @@ impl Hypervisor {
                 let used: u64 = self.domains.values().map(|domain| domain.pages).sum();
                 info.free_pages = HOST_PAGES.saturating_sub(used);
                 op.write_payload(&info);
+            }
+            XEN_SYSCTL_cputopoinfo => {
+                let mut info: CpuTopoInfo = op.read_payload();
+                info.num_cpus = 4;
+                op.write_payload(&info);
+            }
+            XEN_SYSCTL_cpupool_op => {
+                let mut pool: CpupoolOp = op.read_payload();
+                if pool.op == XEN_SYSCTL_CPUPOOL_OP_INFO {
+                    if pool.cpupool_id > 0 {
+                        return Err(Errno::NOENT);
+                    }
+                    call.bytes_at_mut(pool.cpumap.bitmap.0)?[0] = 0b1111;
+                    (pool.sched_id, pool.n_dom) = (XEN_SCHEDULER_CREDIT2, self.domains.len() as u32);
+                    op.write_payload(&pool);
+                }
+            }
+            XEN_SYSCTL_readconsole => {
+                let mut read: Readconsole = op.read_payload();
+                let text = self.console.as_bytes().get(read.index as usize..).unwrap_or_default();
+                call.bytes_at_mut(read.buffer.0)?[..text.len()].copy_from_slice(text);
+                read.count = text.len() as u32;
+                read.index += read.count;
+                if read.clear != 0 {
+                    self.console.clear();
+                }
+                op.write_payload(&read);
             }
             XEN_SYSCTL_sched_id => {
                 let mut id = SchedId::new_zeroed();

@@ -102,6 +102,7 @@ fn wait_ends_when_the_domain_does() {
     assert_eq!(error, "domain 7 is shut down (try: xl destroy)");
     tools.destroy(id(7)).unwrap();
     assert_eq!(tools.wait_for_end(id(7), None).unwrap(), End::Destroyed);
+    tools.wait_until_gone(id(7)).unwrap();
 }
 
 #[test]

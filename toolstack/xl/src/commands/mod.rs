@@ -1,0 +1,59 @@
+//! The verbs.
+
+mod cpupool;
+mod host;
+mod info;
+mod life;
+mod list;
+mod sched;
+mod uptime;
+mod vcpu;
+
+use std::io::Write;
+
+use anyhow::Result;
+use domain::{Domain, Toolstack};
+use serde::Serialize;
+
+use crate::Verb;
+
+/// Does what the command line says. What people read goes to `out`.
+///
+/// # Errors
+/// One that says in a line what is wrong and what to do.
+pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()> {
+    match verb {
+        Verb::List(options) => list::list(options, tools, out),
+        Verb::Info(options) => info::info(options, tools, out),
+        Verb::Destroy(options) => life::destroy(options, tools),
+        Verb::Shutdown(options) => life::ask(options, life::SHUTDOWN, tools),
+        Verb::Reboot(options) => life::ask(options, life::REBOOT, tools),
+        Verb::Pause(target) => life::pause(target, tools),
+        Verb::Unpause(target) => life::unpause(target, tools),
+        Verb::Domid(target) => list::domid(target, tools, out),
+        Verb::Domname(target) => list::domname(target, tools, out),
+        Verb::Rename(options) => list::rename(options, tools),
+        Verb::VcpuList(options) => vcpu::list(options, tools, out),
+        Verb::VcpuPin(options) => vcpu::pin(options, tools),
+        Verb::VcpuSet(options) => vcpu::set(options, tools),
+        Verb::MemSet(options) => life::set_memory(options, tools),
+        Verb::MemMax(options) => life::set_memory_max(options, tools),
+        Verb::Dmesg(options) => host::dmesg(options, tools, out),
+        Verb::Uptime(options) => uptime::uptime(options, tools, out),
+        Verb::SchedCredit2(options) => sched::credit2(options, tools, out),
+        Verb::CpupoolList(options) => cpupool::list(options, tools, out),
+        Verb::DebugKeys(options) => host::debug_keys(options, tools),
+        Verb::Sysrq(options) => host::sysrq(options, tools),
+        Verb::Trigger(options) => host::trigger(options, tools),
+    }
+}
+
+/// The domain's name for a column.
+fn title(domain: &Domain) -> &str {
+    domain.name.as_deref().unwrap_or("(null)")
+}
+
+fn print_json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    Ok(writeln!(out)?)
+}
