@@ -1,0 +1,169 @@
+//! Kernel files: the forms that are read, and all the ways in which they can be wrong.
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{gzip, image, zboot, zstd};
+
+const ROOM: u64 = 64 << 20;
+
+fn read(file: &[u8]) -> Result<Kernel<'_>, KernelError> {
+    Kernel::read(file, ROOM)
+}
+
+fn error(file: &[u8]) -> KernelError {
+    read(file).unwrap_err()
+}
+
+#[test]
+fn all_forms_give_the_same_image() {
+    let plain = image(300_000, 0, 0x8_0000, 0xa);
+    let (gzipped, zstded) = (gzip(&plain), zstd(&plain));
+    let files = [
+        plain.clone(),
+        gzipped.clone(),
+        [&gzipped[..], &[0; 100]].concat(),
+        zstded.clone(),
+        zboot("gzip", &gzipped),
+        zboot("zstd22", &zstded),
+    ];
+    for file in files {
+        let kernel = read(&file).unwrap();
+        assert!(kernel.image == plain);
+        assert_eq!(kernel.header, Header { text_offset: 0, size: 0x8_0000 });
+    }
+    assert!(matches!(read(&plain).unwrap().image, Cow::Borrowed(_)));
+}
+
+#[test]
+fn image_without_a_size_takes_the_old_offset_and_its_own_size() {
+    let mut old = image(1000, 0, 0, 0);
+    old[56..60].fill(0);
+    old[..4].copy_from_slice(&0x1400_0008u32.to_le_bytes());
+    assert_eq!(read(&old).unwrap().header, Header { text_offset: 0x8_0000, size: 1000 });
+    assert_eq!(read(&image(3000, 64, 100, 0)).unwrap().header, Header { text_offset: 64, size: 3000 });
+}
+
+#[test]
+fn headers_that_cannot_be_are_refused() {
+    assert_eq!(error(&image(64, 0, 100, 1)), KernelError::BigEndian);
+    assert_eq!(error(&image(64, 0, 1 << 50, 0)), KernelError::BadHeader);
+    assert_eq!(error(&image(64, u64::MAX, 1, 0)), KernelError::BadHeader);
+    assert_eq!(error(&0x1400_0008u32.to_le_bytes()), KernelError::Truncated { need: 64, have: 4 });
+    assert_eq!(error(b""), KernelError::Unknown);
+    assert_eq!(error(&[0; 4096]), KernelError::Unknown);
+}
+
+#[test]
+fn image_cut_off_in_a_section_is_truncated() {
+    let mut head = image(64, 0, 0x200_0000, 0xa);
+    head[60..64].copy_from_slice(&64u32.to_le_bytes());
+    head.extend_from_slice(b"PE\0\0");
+    head.extend_from_slice(&(2u32 << 16 | 0xaa64).to_le_bytes());
+    head.extend_from_slice(&[0; 12]);
+    // An optional header of 8 bytes.
+    head.extend_from_slice(&8u32.to_le_bytes());
+    head.extend_from_slice(&[0; 8]);
+    for (size, offset) in [(0x1000u32, 0x1000u32), (0x8000, 0x2000)] {
+        let mut section = [0; 40];
+        section[16..20].copy_from_slice(&size.to_le_bytes());
+        section[20..24].copy_from_slice(&offset.to_le_bytes());
+        head.extend_from_slice(&section);
+    }
+    head.resize(0xa000, 0);
+    assert!(read(&head).is_ok());
+    head.pop();
+    assert_eq!(error(&head), KernelError::Truncated { need: 0xa000, have: 0x9fff });
+}
+
+#[test]
+fn other_formats_are_called_by_name() {
+    let mut x86 = vec![0; 0x300];
+    x86[..2].copy_from_slice(b"MZ");
+    x86[0x202..0x206].copy_from_slice(b"HdrS");
+    for (file, name) in [
+        (&x86[..], "x86 bzImage"),
+        (b"\x7fELF\x02\x01", "ELF"),
+        (b"\xfd7zXZ\0...", "xz"),
+        (b"070701...", "cpio archive"),
+        (b"MZ\0\0", "EFI application"),
+        (&zboot("lzma", b"x"), "EFI zboot with lzma"),
+        (&zboot("?", b"x"), "EFI zboot of unknown compression"),
+        (&gzip(b"\x7fELF"), "ELF"),
+    ] {
+        assert_eq!(error(file), KernelError::Unsupported(name));
+    }
+}
+
+#[test]
+fn zboot_with_its_payload_elsewhere_is_refused() {
+    assert_eq!(error(&zboot("gzip", b"")), KernelError::BadHeader);
+    let mut file = zboot("gzip", b"x");
+    file[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    file[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    let have = file.len() as u64;
+    assert_eq!(error(&file), KernelError::Truncated { need: 2 * u64::from(u32::MAX), have });
+    assert_eq!(error(b"MZ\0\0zimg"), KernelError::Truncated { need: 64, have: 8 });
+}
+
+#[test]
+fn bombs_stop_at_the_room_there_is() {
+    let zeros = vec![0; 4 << 20];
+    for bomb in [gzip(&zeros), zstd(&zeros), zboot("gzip", &gzip(&zeros))] {
+        assert!(bomb.len() < 64 << 10);
+        let limit = 1 << 20;
+        assert_eq!(Kernel::read(&bomb, limit).unwrap_err(), KernelError::TooLarge { limit });
+    }
+    let plain = image(5000, 0, 100, 0);
+    assert_eq!(Kernel::read(&plain, 4999).unwrap_err(), KernelError::TooLarge { limit: 4999 });
+    assert!(Kernel::read(&gzip(&plain), 5000).is_ok());
+    assert!(Kernel::read(&zstd(&plain), 5000).is_ok());
+}
+
+#[test]
+fn compressed_data_that_is_cut_off_or_damaged_is_noticed() {
+    let plain = image(100_000, 0, 0x8_0000, 0xa);
+    for (file, checksum) in [(gzip(&plain), 8), (zstd(&plain), 4)] {
+        for len in [5, 100, file.len() / 2, file.len() - 1] {
+            assert!(matches!(error(&file[..len]), KernelError::BadData { .. }), "{len}");
+        }
+        let mut damaged = file.clone();
+        let at = file.len() - checksum;
+        damaged[at] ^= 1;
+        assert!(matches!(error(&damaged), KernelError::BadData { .. }));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic_or_grow(
+        start in prop::sample::select(vec![
+            vec![], vec![0x1f, 0x8b, 8, 0], vec![0x28, 0xb5, 0x2f, 0xfd], b"MZ\0\0zimg".to_vec(), b"MZ".to_vec(),
+        ]),
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        if let Ok(kernel) = Kernel::read(&[start, bytes].concat(), 4096) {
+            prop_assert!(kernel.image.len() <= 4096);
+        }
+    }
+
+    #[test]
+    fn no_flipped_bits_make_it_panic(
+        form in 0usize..4, flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..4)
+    ) {
+        let plain = image(4000, 0, 0x8_0000, 0xa);
+        let mut file = match form {
+            0 => gzip(&plain),
+            1 => zstd(&plain),
+            2 => zboot("zstd", &zstd(&plain)),
+            _ => plain,
+        };
+        for (at, bit) in flips {
+            let at = at.index(file.len());
+            file[at] ^= 1 << bit;
+        }
+        if let Ok(kernel) = Kernel::read(&file, 1 << 20) {
+            prop_assert!(kernel.image.len() <= 1 << 20);
+            prop_assert!(kernel.header.size >= kernel.image.len() as u64);
+        }
+    }
+}
