@@ -149,6 +149,56 @@ pub enum DomainError {
         /// The device's number.
         id: u32,
     },
+    /// The kernel has no random numbers.
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(rustix::io::Errno),
+    /// A key of the configuration asks for what is not there.
+    #[error("{key}: {why}")]
+    Key {
+        /// The key.
+        key: &'static str,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// A file cannot be read.
+    #[error("{key}: cannot read {}: {source}", .path.display())]
+    File {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The guest cannot be built.
+    #[error(transparent)]
+    Build(#[from] domain_builder::BuildError),
+    /// There is too little memory.
+    #[error(
+        "the domain needs {needed_mib} MiB, and the host has {free_mib} MiB free (try: xl mem-set 0 with less)"
+    )]
+    Memory {
+        /// Needed.
+        needed_mib: u64,
+        /// Free.
+        free_mib: u64,
+    },
+    /// Another domain has the UUID.
+    #[error("the UUID {uuid} is that of domain {domid}; leave it out to get a free one")]
+    UuidTaken {
+        /// The UUID.
+        uuid: xl_config::Uuid,
+        /// Who has it.
+        domid: Domid,
+    },
+    /// Memory of the new domain could not be written.
+    #[error("domain {domid}: cannot write its memory: {source}")]
+    Write {
+        /// The domain.
+        domid: Domid,
+        /// The reason.
+        source: xen_dev::AccessError,
+    },
     /// An operation failed, and what it had done could not all be undone.
     #[error("{error}; and not all could be undone: {undo}")]
     NotUndone {

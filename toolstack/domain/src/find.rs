@@ -4,9 +4,10 @@ use xen_abi::domctl::v4_17::DominfFlags;
 use xen_ctrl::DomainInfo;
 use xen_dev::Domid;
 use xenstore_client::Operations;
+use xl_config::Uuid;
 
 use crate::nodes::{self, home};
-use crate::{DomainError, Toolstack, Uuid};
+use crate::{DomainError, Toolstack};
 
 /// Longest name.
 const MAX_NAME: usize = 255;

@@ -8,6 +8,7 @@
 //! scripts: what they do is done here, in order, and each step's failure is the operation's.
 #![forbid(unsafe_code)]
 
+mod create;
 mod device;
 mod error;
 #[cfg(any(test, feature = "fake"))]
@@ -16,18 +17,17 @@ mod find;
 mod host;
 mod life;
 mod nodes;
+mod random;
 mod toolstack;
 mod tune;
-mod uuid;
 
-pub use device::{Disk, Mac, MacError, Vif};
+pub use device::{Disk, Vif};
 pub use error::DomainError;
 pub use find::Domain;
 pub use host::{Host, HostDisk};
 pub use life::{End, Request};
 pub use toolstack::Toolstack;
 pub use tune::vcpus;
-pub use uuid::{Uuid, UuidError};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,10 @@ use xen_abi::domctl::v4_17::DominfFlags;
 use xen_ctrl::ShutdownReason;
 use xen_dev::Domid;
 use xenstore_client::Operations;
+use xl_config::Uuid;
 
 use crate::nodes::{self, home, notes};
-use crate::{DomainError, Toolstack, Uuid};
+use crate::{DomainError, Toolstack};
 
 /// What a guest can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,11 @@ pub(crate) fn notes(domid: Domid) -> String {
     format!("/libxl/{domid}")
 }
 
+/// Belongs to `owner` alone.
+pub(crate) fn owned(owner: Domid) -> Vec<Permission> {
+    vec![entry(owner, Access::NONE)]
+}
+
 /// Belongs to `owner`; `reader` may read it.
 pub(crate) fn readable(owner: Domid, reader: Domid) -> Vec<Permission> {
     vec![entry(owner, Access::NONE), entry(reader, Access::READ)]

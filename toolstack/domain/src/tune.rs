@@ -3,9 +3,10 @@
 use xen_ctrl::DomainInfo;
 use xen_dev::Domid;
 use xenstore_client::Operations;
+use xl_config::Uuid;
 
 use crate::nodes::{self, home};
-use crate::{DomainError, Toolstack, Uuid};
+use crate::{DomainError, Toolstack};
 
 /// Memory beyond what a domain was given that it may have, in KiB: for what the tools put into it (as with libxl).
 pub(crate) const SLACK_KIB: u64 = 1024;

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::format::MemoryArgument;
@@ -20,6 +22,8 @@ pub enum Verb {
     List(List),
     /// Describe the host and its hypervisor
     Info(Info),
+    /// Create a domain from a configuration file
+    Create(Create),
     /// End a domain at once
     Destroy(Destroy),
     /// Ask a domain to shut down
@@ -103,6 +107,25 @@ pub struct Info {
     /// The only field to be printed
     #[arg(conflicts_with = "numa")]
     pub field: Option<String>,
+}
+
+/// Options of `create`.
+#[derive(Args, Debug)]
+pub struct Create {
+    /// Leave the domain paused
+    #[arg(short, long)]
+    pub paused: bool,
+    /// Only check the configuration, and print it as JSON
+    #[arg(short = 'n', long)]
+    pub dryrun: bool,
+    /// Say nothing when all goes well
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The configuration, in the form of xl.cfg
+    pub file: PathBuf,
+    /// Settings that replace those of the file, such as `memory=512`
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
 }
 
 /// Options of `destroy`.

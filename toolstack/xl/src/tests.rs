@@ -229,3 +229,31 @@ fn vcpus_are_pinned_to_cpus_that_the_host_has() {
     assert!(error(&host, "vcpu-pin web 2 0").starts_with("domain 7 has 2 vCPUs, numbered from 0"));
     assert!(error(&host, "vcpu-pin -f web all 0").starts_with("--force"));
 }
+
+#[test]
+fn domain_is_created_from_a_file_and_settings() {
+    let host = FakeHost::new();
+    let folder = std::env::temp_dir().join(format!("xl-create-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (kernel, file) = (folder.join("Image"), folder.join("web.cfg"));
+    let mut image = vec![0; 8192];
+    image[16..24].copy_from_slice(&8192u64.to_le_bytes());
+    image[56..60].copy_from_slice(b"ARM\x64");
+    std::fs::write(&kernel, image).unwrap();
+    let text = format!("name = 'web'\nkernel = '{}'\nmemory = 32\n", kernel.display());
+    std::fs::write(&file, text).unwrap();
+    let file = file.display();
+    let json: serde_json::Value =
+        serde_json::from_str(&xl(&host, &format!("create -n {file} memory=64")).unwrap()).unwrap();
+    assert_eq!((&json["name"], &json["memory_kib"]), (&"web".into(), &(64 << 10).into()));
+    assert_eq!(host.domids(), [0]);
+    assert_eq!(xl(&host, &format!("create -p {file} memory=64")).unwrap(), "domain 1 is web (paused)\n");
+    assert!(xl(&host, "list web").unwrap().contains("     --p---  "));
+    assert_eq!(error(&host, &format!("create {file}")), "the name web is taken by domain 1");
+    assert_eq!(xl(&host, &format!("create -q {file} name='mail'")).unwrap(), "");
+    assert!(xl(&host, "list mail").unwrap().contains("     -b----  "));
+    assert!(error(&host, &format!("create {file} memory=lots")).contains("memory"));
+    assert!(error(&host, "create /none").starts_with("cannot read /none: "));
+    assert_eq!(error(&host, "create /dev/null"), "/dev/null is not a regular file");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

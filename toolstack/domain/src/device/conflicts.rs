@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use xen_dev::Domid;
+use xl_config::Mac;
 
 use super::{DeviceId, Disk, Kind, Vif};
 use crate::nodes::{self, BACK_ENDS};
@@ -26,7 +27,7 @@ impl Toolstack {
         if !vifs.is_empty() {
             for device in self.back_ends(Kind::Vif)? {
                 let Some(mac) = self.value(device.back(), "mac")? else { continue };
-                if vifs.iter().any(|vif| mac.parse() == Ok(vif.mac)) {
+                if vifs.iter().any(|vif| mac.parse().is_ok_and(|mac: Mac| mac == vif.mac)) {
                     return Err(DomainError::MacInUse { mac, domid: device.domid });
                 }
             }

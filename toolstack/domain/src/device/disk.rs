@@ -25,6 +25,10 @@ pub struct Disk {
     pub is_cdrom: bool,
     /// Whether the guest may tell which blocks it no longer needs.
     pub discard: bool,
+    /// Whether the back end may read and write past the host's cache while the guest reuses a page.
+    pub direct_io_safe: bool,
+    /// Whether the guest is told to trust the back end.
+    pub trusted: bool,
 }
 
 impl Disk {
@@ -37,28 +41,30 @@ impl Disk {
         let text = str::to_owned;
         let kind = text(if self.is_cdrom { "cdrom" } else { "disk" });
         let device = host.device.display().to_string();
+        let mut back = vec![
+            ("params", device.clone()),
+            ("script", text(SCRIPT)),
+            ("physical-device", format!("{:x}:{:x}", host.major, host.minor)),
+            ("physical-device-path", device),
+            ("hotplug-status", text("connected")),
+            ("removable", text("0")),
+            ("bootable", text("1")),
+            ("dev", self.name.clone()),
+            ("type", text("phy")),
+            ("mode", text(if self.read_only { "r" } else { "w" })),
+            ("device-type", kind.clone()),
+            ("discard-enable", text(if self.discard { "1" } else { "0" })),
+            ("specification", text("xen")),
+        ];
+        back.extend(self.direct_io_safe.then(|| ("direct-io-safe", text("1"))));
         Record {
             device: DeviceId { kind: Kind::Vbd, domid, id: self.number },
-            back: vec![
-                ("params", device.clone()),
-                ("script", text(SCRIPT)),
-                ("physical-device", format!("{:x}:{:x}", host.major, host.minor)),
-                ("physical-device-path", device),
-                ("hotplug-status", text("connected")),
-                ("removable", text("0")),
-                ("bootable", text("1")),
-                ("dev", self.name.clone()),
-                ("type", text("phy")),
-                ("mode", text(if self.read_only { "r" } else { "w" })),
-                ("device-type", kind.clone()),
-                ("discard-enable", text(if self.discard { "1" } else { "0" })),
-                ("specification", text("xen")),
-            ],
+            back,
             front: vec![
                 ("state", text(state::INITIALISING)),
                 ("virtual-device", self.number.to_string()),
                 ("device-type", kind),
-                ("trusted", text("1")),
+                ("trusted", text(if self.trusted { "1" } else { "0" })),
             ],
             fixed: Vec::new(),
             noted: vec![("params", self.path.display().to_string())],

@@ -2,6 +2,7 @@
 
 pub(crate) mod bring_up;
 mod conflicts;
+pub(crate) mod console;
 mod disk;
 mod remove;
 mod vif;
@@ -10,7 +11,7 @@ use xen_dev::Domid;
 use xenstore_client::Operations;
 
 pub use disk::Disk;
-pub use vif::{Mac, MacError, Vif};
+pub use vif::Vif;
 
 use crate::nodes::{self, BACK_ENDS, home, make_anew, notes, readable, write_all};
 
@@ -29,6 +30,8 @@ pub(crate) mod state {
 pub(crate) enum Kind {
     Vbd,
     Vif,
+    Console,
+    Vuart,
 }
 
 impl Kind {
@@ -36,6 +39,8 @@ impl Kind {
         match self {
             Self::Vbd => "vbd",
             Self::Vif => "vif",
+            Self::Console => "console",
+            Self::Vuart => "vuart",
         }
     }
 }
@@ -51,7 +56,13 @@ pub(crate) struct DeviceId {
 impl DeviceId {
     /// Where the front end's nodes are.
     pub(crate) fn front(self) -> String {
-        format!("{}/device/{}/{}", home(self.domid), self.kind.name(), self.id)
+        let (home, kind, id) = (home(self.domid), self.kind.name(), self.id);
+        match self.kind {
+            // The first console is older than the folder of devices.
+            Kind::Console if id == 0 => format!("{home}/console"),
+            Kind::Vuart => format!("{home}/vuart/{id}"),
+            _ => format!("{home}/device/{kind}/{id}"),
+        }
     }
 
     /// Where the back end's nodes are.
@@ -98,8 +109,9 @@ impl Record {
         let (front, back, note) = (self.device.front(), self.device.back(), self.device.note());
         let ours = readable(Domid::DOM0, domid);
         let theirs = readable(domid, Domid::DOM0);
+        let is_console = matches!(self.device.kind, Kind::Console | Kind::Vuart);
 
-        make_anew(store, &front, &theirs)?;
+        make_anew(store, &front, if is_console { &ours } else { &theirs })?;
         write_all(store, &front, &[("backend", back.clone()), ("backend-id", "0".to_owned())], Some(&ours))?;
         write_all(store, &front, &self.front, Some(&theirs))?;
         write_all(store, &front, &self.fixed, Some(&ours))?;

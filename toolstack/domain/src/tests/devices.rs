@@ -5,7 +5,7 @@ use xenstore_client::Operations;
 
 use super::id;
 use crate::fake::{BackEnds, FakeHost};
-use crate::{Disk, DomainError, Mac, Vif};
+use crate::{Disk, DomainError, Vif};
 
 fn disk(path: &str) -> Disk {
     Disk {
@@ -15,18 +15,21 @@ fn disk(path: &str) -> Disk {
         read_only: true,
         is_cdrom: false,
         discard: true,
+        direct_io_safe: false,
+        trusted: true,
     }
 }
 
 fn vif(bridge: &str) -> Vif {
     Vif {
         id: 0,
-        mac: Mac([0, 0x16, 0x3e, 1, 2, 3]),
+        mac: "00:16:3e:01:02:03".parse().unwrap(),
         bridge: InterfaceName::new(bridge).unwrap(),
         name: Some(InterfaceName::new("web0").unwrap()),
         mtu: None,
         rate: None,
         ip: None,
+        trusted: true,
     }
 }
 
@@ -144,7 +147,12 @@ fn failed_attach_leaves_nothing_and_other_devices_alone() {
         error.starts_with("the hardware address 00:16:3e:01:02:03 is that of an interface of domain 7"),
         "{error}"
     );
-    let other = Vif { id: 1, mac: Mac([2; 6]), bridge: InterfaceName::new("br9").unwrap(), ..vif("xenbr0") };
+    let other = Vif {
+        id: 1,
+        mac: "02:02:02:02:02:02".parse().unwrap(),
+        bridge: InterfaceName::new("br9").unwrap(),
+        ..vif("xenbr0")
+    };
     assert!(
         tools
             .attach(id(7), &[], std::slice::from_ref(&other))
@@ -152,7 +160,7 @@ fn failed_attach_leaves_nothing_and_other_devices_alone() {
             .to_string()
             .contains("no bridge br9")
     );
-    let again = Vif { id: 0, mac: Mac([2; 6]), ..vif("xenbr0") };
+    let again = Vif { id: 0, mac: "02:02:02:02:02:02".parse().unwrap(), ..vif("xenbr0") };
     assert_eq!(tools.attach(id(7), &[], &[again]).unwrap_err().to_string(), "domain 7 has vif 0 already");
     assert_eq!(host.paths(), before);
 }

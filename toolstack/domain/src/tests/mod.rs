@@ -1,5 +1,6 @@
 //! The operations on a host in memory.
 
+mod create;
 mod devices;
 mod life;
 

@@ -1,6 +1,7 @@
 //! The verbs.
 
 mod cpupool;
+mod create;
 mod host;
 mod info;
 mod life;
@@ -25,6 +26,7 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()
     match verb {
         Verb::List(options) => list::list(options, tools, out),
         Verb::Info(options) => info::info(options, tools, out),
+        Verb::Create(options) => create::create(options, tools, out),
         Verb::Destroy(options) => life::destroy(options, tools),
         Verb::Shutdown(options) => life::ask(options, life::SHUTDOWN, tools),
         Verb::Reboot(options) => life::ask(options, life::REBOOT, tools),

@@ -106,21 +106,8 @@ fn cpus(text: &str, tools: &Toolstack) -> Result<Option<Bitmap>> {
     if text == "-" {
         return Ok(None);
     }
-    // CPUs that are not online are of no node.
-    let nodes = tools
-        .ctrl()
-        .cpu_topology()?
-        .iter()
-        .map(|cpu| cpu.map_or(u32::MAX, |cpu| cpu.node))
-        .collect::<Vec<_>>();
-    let chosen = text.parse::<CpuList>()?.resolve(&nodes)?;
-    let mut set = Bitmap::default();
-    for (cpu, _) in (0..).zip(&chosen).filter(|(_, chosen)| **chosen) {
-        if !set.insert(cpu) {
-            bail!("the host's CPU {cpu} is beyond what the tools can name");
-        }
-    }
-    Ok(Some(set))
+    let list: CpuList = text.parse()?;
+    tools.cpus(&list).map(Some).map_err(anyhow::Error::msg)
 }
 
 pub(super) fn set(options: &VcpuSet, tools: &mut Toolstack) -> Result<()> {
