@@ -13,6 +13,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::ring::MAX_OUTPUT;
 
 /// What the file begins with.
@@ -51,7 +54,9 @@ impl History {
             None => {
                 file.set_len(0)?;
                 let capacity = capacity.max(1).into();
-                Ok(Self { file, uuid, capacity, end: 0, taken: None, shown: 0 })
+                let new = Self { file, uuid, capacity, end: 0, taken: None, shown: 0 };
+                new.reserve()?;
+                Ok(new)
             }
         }
     }
@@ -130,6 +135,14 @@ impl History {
     /// Bytes of the file's ring: room for a piece that is not committed yet is not readable.
     fn size(&self) -> u64 {
         self.capacity + MAX_OUTPUT as u64
+    }
+
+    /// Takes all of the file's room now, so that it does not run out later. Some file systems cannot.
+    fn reserve(&self) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, HEADER as u64 + self.size()) {
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     fn place(&self, position: u64) -> u64 {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -13,7 +14,7 @@ use xenconsoled::attach::{AttachError, attach, stdio};
 use xenconsoled::identity::{ConsoleId, Kind};
 use xenconsoled::link::Source;
 use xenconsoled::terminal::RawMode;
-use xenconsoled::{STATE_DIR, socket_path, start};
+use xenconsoled::{STATE_DIR, report, socket_path, start};
 use xenstore_client::{Client, Operations};
 
 /// The kinds of console that a domain can have.
@@ -53,14 +54,17 @@ struct Options {
     domid: u16,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    report::exit("xenconsole", run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<()> {
     let domid = match Domid::new(options.domid) {
         Some(Domid::DOM0) => bail!("domain 0 has no console here: this is it"),
         Some(domid) => domid,
         None => bail!("{} is not the number of a domain", options.domid),
     };
-    let source = source(&options, domid)?;
+    let source = source(options, domid)?;
     let stop = start::on_signals(&[SIGTERM, SIGHUP, SIGINT, SIGQUIT])?;
     let (input, output) = (io::stdin(), io::stdout());
     let types = options.interactive || RawMode::is_possible();
