@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -137,6 +137,33 @@ fn flood_of_one_guest_leaves_another_served_and_a_viewer_that_does_not_read_stop
     let taken = flood.end();
     let most = 2048 * u64::from(crate::allowance::EVENTS) * 10;
     assert!(taken > 4096 && taken < most * 10, "{taken}");
+    daemon.end();
+}
+
+#[test]
+fn guest_whose_output_is_to_be_kept_waits_for_the_reader_of_the_terminal() {
+    let host = Host::start();
+    host.add_guest("web");
+    let daemon = host.daemon_that(true);
+    let mut terminal = File::open(host.tty()).unwrap();
+    let mut pieces = 0;
+    // Terminal and history together hold less than this.
+    while pieces < 200 {
+        host.prints(&[b'a' + pieces % 26; 2000]);
+        pieces += 1;
+        let patience = Instant::now() + Duration::from_secs(1);
+        while !host.is_drained() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !host.is_drained() {
+            break;
+        }
+    }
+    assert!(!host.is_drained(), "the guest did not have to wait");
+    for piece in 0..pieces {
+        expect(&mut terminal, &String::from_utf8(vec![b'a' + piece % 26; 2000]).unwrap());
+    }
+    until(|| host.is_drained());
     daemon.end();
 }
 

@@ -180,6 +180,12 @@ impl Host {
         }
     }
 
+    /// Whether all output was taken.
+    pub fn is_drained(&self) -> bool {
+        let page = self.page(GUEST);
+        page.load_u32(OUT_CONS) == page.load_u32(OUT_PROD)
+    }
+
     /// What was typed to the guest so far.
     pub fn typed(&self) -> Vec<u8> {
         let page = self.page(GUEST);
@@ -209,8 +215,13 @@ impl Host {
         Flood { stop, thread }
     }
 
-    /// Starts a daemon.
+    /// Starts a daemon that drops what nobody reads.
     pub fn daemon(&self) -> Running {
+        self.daemon_that(false)
+    }
+
+    /// Starts a daemon, which makes the guest wait for the terminal's reader if it `keeps_all`.
+    pub fn daemon_that(&self, keeps_all: bool) -> Running {
         let (signal_reopen, reopen) = UnixStream::pair().unwrap();
         let (signal_end, end) = UnixStream::pair().unwrap();
         self.xen.offer_port(GUEST, PORT);
@@ -225,7 +236,7 @@ impl Host {
             guest_logs: Some(self.folder.path().join("logs")),
             guest_log_style: style,
             history: 16 << 10,
-            keeps_all: false,
+            keeps_all,
         };
         let _ = fs::remove_file(self.socket());
         let listener = UnixListener::bind(self.socket()).unwrap();
