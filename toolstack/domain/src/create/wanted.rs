@@ -35,6 +35,7 @@ impl Wanted {
 fn refuse(config: &DomainConfig) -> Result<(), DomainError> {
     let asked = [
         ("bootloader", config.bootloader.is_some()),
+        ("acpi", config.acpi == Some(true)),
         ("p9", !config.p9.is_empty()),
         ("channel", !config.channel.is_empty()),
         ("driver_domain", config.driver_domain),

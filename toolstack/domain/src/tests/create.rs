@@ -175,6 +175,7 @@ fn what_cannot_be_had_is_named_before_a_domain_is_made() {
     assert!(error("vif = ['bridge=xenbr0,backend=net']").starts_with("vif: back end net"));
     assert!(error("pool = 'nine'").starts_with("pool: there is no CPU pool nine"));
     assert!(error("memory = '8g'").starts_with("the domain needs 8"));
+    assert_eq!(error("acpi = 1"), "acpi: these tools do not have it; leave the key out");
     assert!(error("cpus = '9'").contains("the host has no CPU 9"));
     let text = tools.create(&config(&Kernel::of(b"#!/bin/sh"), "")).unwrap_err().to_string();
     assert!(text.starts_with("the kernel cannot be used: it is no arm64 Image"), "{text}");
