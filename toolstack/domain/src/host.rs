@@ -34,6 +34,12 @@ pub trait Host {
     /// Whether the back end of a disk has opened its device. `id` is the disk's number.
     fn has_opened(&self, domid: Domid, id: u32) -> bool;
 
+    /// Lets go of the file of a loop device that another program attached for a disk.
+    ///
+    /// # Errors
+    /// When the path is no loop device.
+    fn release(&self, device: &Path) -> Result<(), HostError>;
+
     /// Looks whether there is a bridge of this name.
     ///
     /// # Errors
@@ -73,6 +79,10 @@ impl Host for LinuxHost {
     fn has_opened(&self, domid: Domid, id: u32) -> bool {
         // Linux's blkback shows this attribute once it has opened the device.
         Path::new(&format!("/sys/bus/xen-backend/devices/vbd-{domid}-{id}/physical_device")).exists()
+    }
+
+    fn release(&self, device: &Path) -> Result<(), HostError> {
+        LoopDevice::detach(device)
     }
 
     fn find_bridge(&self, bridge: &InterfaceName) -> Result<(), HostError> {

@@ -13,4 +13,4 @@ pub mod json;
 mod tests;
 
 pub use cli::{Options, Verb};
-pub use commands::run;
+pub use commands::{message, run};

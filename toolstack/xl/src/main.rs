@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xl: {error:#}");
+            eprintln!("xl: {}", xl::message(&error));
             ExitCode::FAILURE
         }
     }

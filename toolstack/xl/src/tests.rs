@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser};
 use domain::fake::FakeHost;
 use xenstore_client::Operations;
 
-use crate::{Options, run};
+use crate::{Options, message, run};
 
 /// Runs a command line and gives what it printed.
 fn xl(host: &FakeHost, line: &str) -> Result<String> {
@@ -17,8 +17,7 @@ fn xl(host: &FakeHost, line: &str) -> Result<String> {
 
 /// What a command line that fails says.
 fn error(host: &FakeHost, line: &str) -> String {
-    let error = xl(host, line).unwrap_err();
-    format!("{error:#}")
+    message(&xl(host, line).unwrap_err())
 }
 
 fn host() -> FakeHost {
@@ -252,6 +251,8 @@ fn domain_is_created_from_a_file_and_settings() {
     assert_eq!(error(&host, &format!("create {file}")), "the name web is taken by domain 1");
     assert_eq!(xl(&host, &format!("create -q {file} name='mail'")).unwrap(), "");
     assert!(xl(&host, "list mail").unwrap().contains("     -b----  "));
+    let text = error(&host, &format!("create {file} name='post' disk=['/none,raw,xvda,rw']"));
+    assert_eq!(text.matches("cannot find /none").count(), 1, "{text}");
     assert!(error(&host, &format!("create {file} memory=lots")).contains("memory"));
     assert!(error(&host, "create /none").starts_with("cannot read /none: "));
     assert_eq!(error(&host, "create /dev/null"), "/dev/null is not a regular file");

@@ -1,5 +1,7 @@
 //! Taking devices from a domain that is going.
 
+use std::path::PathBuf;
+
 use xen_dev::Domid;
 use xenstore_client::Operations;
 
@@ -14,6 +16,8 @@ struct Found {
     front: Option<String>,
     back: String,
     note: Option<String>,
+    /// The loop device that a script of libxl's tools attached, and that nobody else lets go of.
+    attached: Option<PathBuf>,
     /// The back end is a driver that must let go of the device, not xenconsoled.
     has_driver: bool,
 }
@@ -49,6 +53,10 @@ impl Toolstack {
             Ok(Some(()))
         });
 
+        let released = found.iter().try_for_each(|device| {
+            let failed = |source| DomainError::Host { device: device.title.clone(), source };
+            device.attached.as_ref().map_or(Ok(()), |path| self.host.release(path).map_err(failed))
+        });
         self.store.transaction(|store| {
             found.iter().try_for_each(|device| {
                 let error = error_of(&device.back);
@@ -66,7 +74,7 @@ impl Toolstack {
                 seconds: self.patience.back_end.as_secs(),
                 hint: String::new(),
             }),
-            _ => Ok(()),
+            _ => released,
         }
     }
 
@@ -96,6 +104,10 @@ impl Toolstack {
                 }
             }
         }
+        for device in &mut found {
+            let node = nodes::text(store, &format!("{}/node", device.back))?;
+            device.attached = node.filter(|node| node.starts_with("/dev/loop")).map(PathBuf::from);
+        }
         Ok(found)
     }
 }
@@ -104,7 +116,7 @@ impl Found {
     fn new(kind: &str, id: &str, front: Option<String>, back: String, note: Option<String>) -> Self {
         let has_driver = !matches!(kind, "console" | "vuart");
         let front = front.filter(|path| path.starts_with("/local/domain/"));
-        Self { title: format!("{kind} {id}"), front, back, note, has_driver }
+        Self { title: format!("{kind} {id}"), front, back, note, attached: None, has_driver }
     }
 }
 

@@ -124,6 +124,11 @@ impl FakeHost {
         lock(&self.devices.plugged).clone()
     }
 
+    /// Loop devices that were released.
+    pub fn released(&self) -> Vec<String> {
+        lock(&self.devices.released).clone()
+    }
+
     /// Text that the hypervisor got as debug keys.
     pub fn debug_keys(&self) -> String {
         lock(&self.hypervisor).keys.clone()
@@ -148,6 +153,7 @@ impl Drop for FakeHost {
 struct Devices {
     held: AtomicUsize,
     plugged: Mutex<Vec<(String, Option<String>, String)>>,
+    released: Mutex<Vec<String>>,
 }
 
 /// A device that is held.
@@ -174,6 +180,11 @@ impl Host for Arc<Devices> {
 
     fn has_opened(&self, _: Domid, _: u32) -> bool {
         true
+    }
+
+    fn release(&self, device: &Path) -> Result<(), HostError> {
+        lock(&self.released).push(device.display().to_string());
+        Ok(())
     }
 
     fn find_bridge(&self, bridge: &InterfaceName) -> Result<(), HostError> {

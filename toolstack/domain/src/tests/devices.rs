@@ -183,3 +183,12 @@ fn disk_that_another_domain_writes_is_refused() {
     assert!(error.starts_with("disk xvda: /disk is in use by domain 7"), "{error}");
     tools.attach(id(8), &[disk("/disk")], &[]).unwrap();
 }
+
+#[test]
+fn loop_device_that_a_script_attached_is_released() {
+    let host = FakeHost::new();
+    attach(&host).unwrap();
+    host.store().write("/local/domain/0/backend/vbd/7/51712/node", "/dev/loop5").unwrap();
+    host.toolstack().destroy(id(7)).unwrap();
+    assert_eq!(host.released(), ["/dev/loop5"]);
+}

@@ -13,7 +13,7 @@ mod vcpu;
 use std::io::Write;
 
 use anyhow::Result;
-use domain::{Domain, Toolstack};
+use domain::{Domain, DomainError, Toolstack};
 use serde::Serialize;
 
 use crate::Verb;
@@ -47,6 +47,14 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()
         Verb::DebugKeys(options) => host::debug_keys(options, tools),
         Verb::Sysrq(options) => host::sysrq(options, tools),
         Verb::Trigger(options) => host::trigger(options, tools),
+    }
+}
+
+/// What is said of an error. Those of the libraries say all in one line; what causes them is in it.
+pub fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<DomainError>() {
+        Some(error) => error.to_string(),
+        None => format!("{error:#}"),
     }
 }
 
