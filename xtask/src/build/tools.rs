@@ -14,7 +14,8 @@ use crate::workspace::Workspace;
 /// The profile in the workspace's Cargo.toml.
 const PROFILE: &str = "tools";
 /// The programs, with the crate that each is in.
-const PROGRAMS: [(&str, &str); 2] = [("xenstored", "xenstored"), ("xenstore", "xenstore_tools")];
+const PROGRAMS: [(&str, &str); 3] =
+    [("xenstored", "xenstored"), ("xenstore", "xenstore_tools"), ("xenconsoled", "xenconsoled")];
 
 /// Builds `dist/ARCH/bin/*` and hands the files' paths back.
 ///

@@ -6,6 +6,7 @@ mod checks;
 mod cycles;
 pub mod demo;
 mod several;
+mod tools;
 mod verbs;
 
 use anyhow::{Context, Result};
@@ -99,7 +100,7 @@ pub static ALL: [Scenario; 9] = [
             tools: Some(Tools::Ours),
             store: StoreDaemon::OCaml,
             emulation: Emulation::Parallel,
-            steps: demo::whole,
+            steps: tools::demonstration,
         },
     },
     Scenario {
