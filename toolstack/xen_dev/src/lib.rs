@@ -15,6 +15,7 @@
 //! for the same reason, though it has nothing to do with Xen.
 #![deny(unsafe_code)]
 
+mod byte_ring;
 mod domid;
 mod error;
 mod evtchn;
@@ -29,6 +30,7 @@ mod mapping;
 mod privcmd;
 mod shared;
 
+pub use byte_ring::{ByteRing, RingError};
 pub use domid::Domid;
 pub use error::{MapError, OpenError};
 pub use evtchn::{EventChannels, Port};

@@ -1,34 +1,23 @@
 //! The page that a domain and the daemon share for a console, and its hostile indices.
 
-use thiserror::Error;
 use xen_abi::io::console::{XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface};
-use xen_dev::{AccessError, SharedMemory};
+use xen_dev::{ByteRing, RingError, SharedMemory};
 
 /// Offsets in `struct xencons_interface` (`io/console.h`).
-const IN: usize = std::mem::offset_of!(XenconsInterface, input);
-const OUT: usize = std::mem::offset_of!(XenconsInterface, output);
 const IN_CONS: usize = std::mem::offset_of!(XenconsInterface, in_cons);
 const IN_PROD: usize = std::mem::offset_of!(XenconsInterface, in_prod);
 const OUT_CONS: usize = std::mem::offset_of!(XenconsInterface, out_cons);
 const OUT_PROD: usize = std::mem::offset_of!(XenconsInterface, out_prod);
 
+const INPUT: ByteRing = ByteRing::new(std::mem::offset_of!(XenconsInterface, input), XENCONS_IN_SIZE);
+const OUTPUT: ByteRing = ByteRing::new(std::mem::offset_of!(XenconsInterface, output), XENCONS_OUT_SIZE);
+
 /// Most bytes that one look at the ring gives.
 pub const MAX_OUTPUT: usize = XENCONS_OUT_SIZE;
 
-/// Why a ring cannot be used at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RingError {
-    /// Producer and consumer are further apart than the ring is long. The guest may put that right.
-    #[error("an index of the ring is impossible")]
-    Index,
-    /// The mapped memory is not a ring's.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-}
-
 /// A mapped ring. It has no state of its own: both indices are in the page, so a daemon that is started again goes on
 /// where the last one was, and a guest that starts its ring anew is followed. A guest that lies harms its own console
-/// only: whatever it writes, at most [`MAX_OUTPUT`] bytes come out of one look.
+/// only: whatever it writes, at most [`MAX_OUTPUT`] bytes come out of one look. Indices that are impossible it may put right.
 #[derive(Debug)]
 pub struct Ring(SharedMemory);
 
@@ -47,17 +36,10 @@ impl Ring {
     pub fn peek(&self, resume: Option<u32>, bytes: &mut Vec<u8>) -> Result<u32, RingError> {
         let consumer = self.0.load_u32(OUT_CONS)?;
         let producer = self.0.load_u32(OUT_PROD)?;
-        let waiting = distance(consumer, producer, XENCONS_OUT_SIZE)?;
+        let waiting = OUTPUT.used(consumer, producer)?;
         let taken = resume.map_or(0, |index| index.wrapping_sub(consumer) as usize);
         let taken = if taken <= waiting { taken } else { 0 };
-        let at = consumer.wrapping_add(taken as u32) as usize % XENCONS_OUT_SIZE;
-        let start = bytes.len();
-        bytes.resize(start + waiting - taken, 0);
-        let new = &mut bytes[start..];
-        let first = new.len().min(XENCONS_OUT_SIZE - at);
-        let (head, tail) = new.split_at_mut(first);
-        self.0.read(OUT + at, head)?;
-        self.0.read(OUT, tail)?;
+        OUTPUT.read(&self.0, consumer.wrapping_add(taken as u32), waiting - taken, bytes)?;
         Ok(producer)
     }
 
@@ -74,9 +56,14 @@ impl Ring {
     /// # Errors
     /// [`RingError::Index`] when the indices are impossible.
     pub fn room(&self) -> Result<usize, RingError> {
+        Ok(self.input()?.0)
+    }
+
+    /// Room for input, and the producer's index that it is counted from.
+    fn input(&self) -> Result<(usize, u32), RingError> {
         let consumer = self.0.load_u32(IN_CONS)?;
         let producer = self.0.load_u32(IN_PROD)?;
-        Ok(XENCONS_IN_SIZE - distance(consumer, producer, XENCONS_IN_SIZE)?)
+        Ok((INPUT.room(consumer, producer)?, producer))
     }
 
     /// Gives the guest as many of these bytes as there is room for, and says how many.
@@ -84,21 +71,12 @@ impl Ring {
     /// # Errors
     /// [`RingError::Index`] when the indices are impossible.
     pub fn send(&self, bytes: &[u8]) -> Result<usize, RingError> {
-        let count = bytes.len().min(self.room()?);
-        let producer = self.0.load_u32(IN_PROD)?;
-        let at = producer as usize % XENCONS_IN_SIZE;
-        let (head, tail) = bytes[..count].split_at(count.min(XENCONS_IN_SIZE - at));
-        self.0.write(IN + at, head)?;
-        self.0.write(IN, tail)?;
+        let (room, producer) = self.input()?;
+        let count = bytes.len().min(room);
+        INPUT.write(&self.0, producer, &bytes[..count])?;
         self.0.store_u32(IN_PROD, producer.wrapping_add(count as u32))?;
         Ok(count)
     }
-}
-
-/// Bytes between two indices of a ring of `size` bytes.
-fn distance(consumer: u32, producer: u32, size: usize) -> Result<usize, RingError> {
-    let distance = producer.wrapping_sub(consumer) as usize;
-    if distance > size { Err(RingError::Index) } else { Ok(distance) }
 }
 
 #[cfg(test)]
@@ -107,6 +85,9 @@ mod tests {
     use proptest::prelude::*;
     use xen_dev::fake::FakeXen;
     use xen_dev::{Access, Domid, GrantMapper};
+
+    const IN: usize = std::mem::offset_of!(XenconsInterface, input);
+    const OUT: usize = std::mem::offset_of!(XenconsInterface, output);
 
     /// The daemon's ring and the domain's view of the page.
     fn ring() -> (Ring, SharedMemory) {

@@ -6,13 +6,13 @@
 
 use crate::machine::{Fate, Machine};
 use crate::persist::Persist;
-use crate::ring::RingError;
 use crate::socket::{Client, Listener};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use xen_abi::Errno;
 use xen_abi::io::xs_wire::{XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX};
+use xen_dev::RingError;
 use xenstore_store::{ConnectionId, Host, Peer, Record, Store};
 use xenstore_wire::Domid;
 

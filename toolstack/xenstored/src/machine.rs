@@ -1,6 +1,6 @@
 //! What Xen does for the daemon: rings of domains, their event channels, and how domains fare.
 
-use crate::ring::{Ring, RingError};
+use crate::ring::Ring;
 use std::collections::BTreeMap;
 use thiserror::Error;
 use xen_abi::domctl::v4_17::DominfFlags;
@@ -8,7 +8,7 @@ use xen_abi::grant_table::GNTTAB_RESERVED_XENSTORE;
 use xen_abi::xen::VIRQ_DOM_EXC;
 use xen_ctrl::{CtrlError, XenCtrl};
 use xen_dev::linux::{LinuxEventChannels, LinuxGrantMapper, dom0_ring};
-use xen_dev::{Access, EventChannels, GrantMapper, MapError, OpenError, Port, SharedMemory};
+use xen_dev::{Access, EventChannels, GrantMapper, MapError, OpenError, Port, RingError, SharedMemory};
 use xenstore_wire::Domid;
 
 /// How a domain fares.

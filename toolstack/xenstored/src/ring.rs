@@ -4,13 +4,10 @@
 //! from it: positions are kept by the store. Of the page only the other side's indices are believed, after a check
 //! that they are within the size of the ring of the daemon's own.
 
-use thiserror::Error;
 use xen_abi::io::xs_wire::*;
-use xen_dev::{AccessError, SharedMemory};
+use xen_dev::{ByteRing, RingError, SharedMemory};
 
 /// Offsets in `struct xenstore_domain_interface`.
-const REQ: usize = std::mem::offset_of!(XenstoreDomainInterface, req);
-const RSP: usize = std::mem::offset_of!(XenstoreDomainInterface, rsp);
 const REQ_CONS: usize = std::mem::offset_of!(XenstoreDomainInterface, req_cons);
 const REQ_PROD: usize = std::mem::offset_of!(XenstoreDomainInterface, req_prod);
 const RSP_CONS: usize = std::mem::offset_of!(XenstoreDomainInterface, rsp_cons);
@@ -19,19 +16,13 @@ const FEATURES: usize = std::mem::offset_of!(XenstoreDomainInterface, server_fea
 const CONNECTION: usize = std::mem::offset_of!(XenstoreDomainInterface, connection);
 const ERROR: usize = std::mem::offset_of!(XenstoreDomainInterface, error);
 
+const REQUESTS: ByteRing =
+    ByteRing::new(std::mem::offset_of!(XenstoreDomainInterface, req), XENSTORE_RING_SIZE);
+const RESPONSES: ByteRing =
+    ByteRing::new(std::mem::offset_of!(XenstoreDomainInterface, rsp), XENSTORE_RING_SIZE);
+
 /// Feature: `WATCH` takes a depth (`docs/misc/xenstore-ring.txt`, bit 2; Xen 4.17's header does not name it yet).
 const FEATURE_WATCH_DEPTH: u32 = 4;
-
-/// Why a ring cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RingError {
-    /// The other side's index is further from ours than the ring is long.
-    #[error("an index of the ring is impossible")]
-    Index,
-    /// The mapped memory is not a ring's.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-}
 
 /// A mapped ring.
 #[derive(Debug)]
@@ -95,8 +86,7 @@ impl Ring {
     /// # Errors
     /// [`RingError::Index`] when the producer's index is impossible.
     pub fn available(&self, received: u32) -> Result<usize, RingError> {
-        let waiting = self.0.load_u32(REQ_PROD)?.wrapping_sub(received) as usize;
-        if waiting > XENSTORE_RING_SIZE { Err(RingError::Index) } else { Ok(waiting) }
+        REQUESTS.used(received, self.0.load_u32(REQ_PROD)?)
     }
 
     /// Appends all request bytes that wait from position `received` on to `bytes`. They stay in the ring until
@@ -106,13 +96,7 @@ impl Ring {
     /// [`RingError::Index`] when the producer's index is impossible.
     pub fn peek(&self, received: u32, bytes: &mut Vec<u8>) -> Result<(), RingError> {
         let count = self.available(received)?;
-        let start = bytes.len();
-        bytes.resize(start + count, 0);
-        let at = received as usize % XENSTORE_RING_SIZE;
-        let first = count.min(XENSTORE_RING_SIZE - at);
-        let (head, tail) = bytes[start..].split_at_mut(first);
-        self.0.read(REQ + at, head)?;
-        Ok(self.0.read(REQ, tail)?)
+        REQUESTS.read(&self.0, received, count, bytes)
     }
 
     /// Frees the room of all requests up to position `received`.
@@ -128,8 +112,7 @@ impl Ring {
     /// # Errors
     /// [`RingError::Index`] when the consumer's index is impossible.
     pub fn room(&self, sent: u32) -> Result<usize, RingError> {
-        let waiting = sent.wrapping_sub(self.0.load_u32(RSP_CONS)?) as usize;
-        XENSTORE_RING_SIZE.checked_sub(waiting).ok_or(RingError::Index)
+        RESPONSES.room(self.0.load_u32(RSP_CONS)?, sent)
     }
 
     /// Puts response bytes at position `sent`; there must be [`room`](Self::room) for them.
@@ -140,10 +123,7 @@ impl Ring {
         if bytes.len() > self.room(sent)? {
             return Err(RingError::Index);
         }
-        let at = sent as usize % XENSTORE_RING_SIZE;
-        let (head, tail) = bytes.split_at(bytes.len().min(XENSTORE_RING_SIZE - at));
-        self.0.write(RSP + at, head)?;
-        self.0.write(RSP, tail)?;
+        RESPONSES.write(&self.0, sent, bytes)?;
         Ok(self.0.store_u32(RSP_PROD, sent.wrapping_add(bytes.len() as u32))?)
     }
 
@@ -153,8 +133,7 @@ impl Ring {
     /// # Errors
     /// [`RingError::Index`] when that is impossible.
     pub fn produced_since(&self, sent: u32) -> Result<usize, RingError> {
-        let more = self.0.load_u32(RSP_PROD)?.wrapping_sub(sent) as usize;
-        if more > XENSTORE_RING_SIZE { Err(RingError::Index) } else { Ok(more) }
+        RESPONSES.used(sent, self.0.load_u32(RSP_PROD)?)
     }
 }
 
@@ -164,6 +143,9 @@ mod tests {
     use proptest::prelude::*;
     use xen_dev::fake::FakeXen;
     use xen_dev::{Access, Domid, GrantMapper};
+
+    const REQ: usize = std::mem::offset_of!(XenstoreDomainInterface, req);
+    const RSP: usize = std::mem::offset_of!(XenstoreDomainInterface, rsp);
 
     /// The daemon's ring and the domain's view of the page.
     fn ring() -> (Ring, SharedMemory) {
