@@ -35,7 +35,7 @@ pub enum DomainError {
     },
     /// Not a name that a domain can have.
     #[error(
-        "{0:?} cannot be a domain's name: 1 to 255 printable characters without spaces around, not a number"
+        "{0:?} cannot be a domain's name: 1 to 200 printable characters without spaces around, not a number"
     )]
     BadName(String),
     /// The operation is not for Dom0.
@@ -169,6 +169,24 @@ pub enum DomainError {
         path: std::path::PathBuf,
         /// The reason.
         source: std::io::Error,
+    },
+    /// A file that is kept about a domain cannot be used.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    UserData {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The configuration that is kept of a domain makes no sense.
+    #[error("the kept configuration of domain {domid} cannot be used: {why} (try: xl config-update)")]
+    Kept {
+        /// The domain.
+        domid: Domid,
+        /// The reason.
+        why: String,
     },
     /// The guest cannot be built.
     #[error(transparent)]

@@ -4,13 +4,13 @@ use xen_abi::domctl::v4_17::DominfFlags;
 use xen_ctrl::DomainInfo;
 use xen_dev::Domid;
 use xenstore_client::Operations;
-use xl_config::Uuid;
+use xl_config::{DomainName, Uuid};
 
 use crate::nodes::{self, home};
 use crate::{DomainError, Toolstack};
 
-/// Longest name.
-const MAX_NAME: usize = 255;
+/// Longest name in bytes, as in configurations.
+const MAX_NAME: usize = 200;
 
 /// A domain and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,12 +96,12 @@ impl Toolstack {
         Ok(info)
     }
 
-    /// Gives a domain another name.
+    /// Gives a domain another name, also for when it is made again.
     ///
     /// # Errors
     /// [`DomainError::BadName`], [`DomainError::NameTaken`], or when there is no such domain.
     pub fn rename(&mut self, domid: Domid, name: &str) -> Result<(), DomainError> {
-        check_name(name)?;
+        let new = check_name(name)?;
         let uuid = Uuid(self.info(domid)?.handle);
         let taken = self.store.transaction(|store| {
             let taken = who_has(store, name)?.filter(|&other| other != domid);
@@ -113,7 +113,7 @@ impl Toolstack {
         })?;
         match taken {
             Some(domid) => Err(DomainError::NameTaken { name: name.to_owned(), domid }),
-            None => Ok(()),
+            None => self.change_kept(domid, |config| config.name = new),
         }
     }
 }
@@ -133,11 +133,7 @@ pub(crate) fn who_has(
 }
 
 /// A name that tools can show, and that none takes for an id.
-pub(crate) fn check_name(name: &str) -> Result<(), DomainError> {
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-    let is_wrong = |it: char| it.is_control() || it == '/';
-    if is_number || name.len() > MAX_NAME || name.trim() != name || name.contains(is_wrong) {
-        return Err(DomainError::BadName(name.chars().take(MAX_NAME).collect()));
-    }
-    Ok(())
+pub(crate) fn check_name(name: &str) -> Result<DomainName, DomainError> {
+    let bad = || DomainError::BadName(name.chars().take(MAX_NAME).collect());
+    if name.trim() != name { Err(bad()) } else { name.parse().map_err(|_| bad()) }
 }

@@ -15,11 +15,13 @@ mod error;
 pub mod fake;
 mod find;
 mod host;
+mod kept;
 mod life;
 mod nodes;
 mod random;
 mod toolstack;
 mod tune;
+mod userdata;
 
 pub use device::{Disk, Vif};
 pub use error::DomainError;

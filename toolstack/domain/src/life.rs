@@ -9,6 +9,7 @@ use xenstore_client::Operations;
 use xl_config::Uuid;
 
 use crate::nodes::{self, home, notes};
+use crate::userdata::Owner;
 use crate::{DomainError, Toolstack};
 
 /// What a guest can be asked to do.
@@ -151,15 +152,17 @@ impl Toolstack {
         paused.and(destroyed).and(devices).and(forgotten)
     }
 
-    /// Removes a domain's nodes. The daemon itself notices when the domain ends, and tells all that watch for it; told
+    /// Removes a domain's nodes, and the files that are kept about it. The daemon itself notices when the domain ends, and tells all that watch for it; told
     /// earlier, they would look while it is still there.
     fn forget(&mut self, domid: Domid, uuid: Option<Uuid>) -> Result<(), DomainError> {
         let noted = nodes::text(&mut self.store, &format!("{}/vm", home(domid)))?;
         let vm = uuid.map(|uuid| format!("/vm/{uuid}")).or(noted.filter(|path| path.starts_with("/vm/")));
+        let uuid = uuid.or_else(|| vm.as_deref()?.strip_prefix("/vm/")?.parse().ok());
+        let kept = uuid.map_or(Ok(()), |uuid| self.userdata.remove_all(Owner { domid, uuid }));
         let nodes = [Some(home(domid)), Some(notes(domid)), vm];
-        Ok(self
-            .store
-            .transaction(|store| nodes.iter().flatten().try_for_each(|path| nodes::remove(store, path)))?)
+        self.store
+            .transaction(|store| nodes.iter().flatten().try_for_each(|path| nodes::remove(store, path)))?;
+        kept
     }
 }
 

@@ -1,11 +1,13 @@
 //! The handle: the hypervisor, xenstore, and Dom0's devices; and waiting for what others do.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use xen_ctrl::XenCtrl;
 use xenstore_client::Client;
 
 use crate::host::LinuxHost;
+use crate::userdata::{self, UserData};
 use crate::{DomainError, Host};
 
 /// How long is waited for others.
@@ -25,6 +27,7 @@ pub struct Toolstack {
     pub(crate) ctrl: XenCtrl,
     pub(crate) store: Client,
     pub(crate) host: Box<dyn Host>,
+    pub(crate) userdata: UserData,
     pub(crate) patience: Patience,
 }
 
@@ -34,13 +37,13 @@ impl Toolstack {
     /// # Errors
     /// When either is not there.
     pub fn open() -> Result<Self, DomainError> {
-        Ok(Self::new(XenCtrl::open()?, Client::open()?, Box::new(LinuxHost)))
+        Ok(Self::new(XenCtrl::open()?, Client::open()?, Box::new(LinuxHost), userdata::FOLDER))
     }
 
-    /// Works with these.
-    pub fn new(ctrl: XenCtrl, store: Client, host: Box<dyn Host>) -> Self {
+    /// Works with these. What is kept of domains is in files in the folder `userdata`.
+    pub fn new(ctrl: XenCtrl, store: Client, host: Box<dyn Host>, userdata: impl Into<PathBuf>) -> Self {
         let patience = Patience { back_end: Duration::from_secs(10), guest: Duration::from_secs(60) };
-        Self { ctrl, store, host, patience }
+        Self { ctrl, store, host, userdata: UserData::new(userdata), patience }
     }
 
     /// The hypervisor, for what needs no more than that.

@@ -14,8 +14,9 @@ use xen_dev::Domid;
 use xl_config::{Affinity as CpuLists, CpuList, DomainConfig, GicVersion, Uuid};
 
 use self::files::Files;
-use self::wanted::Wanted;
+pub(crate) use self::wanted::Wanted;
 use crate::device::bring_up::Pending;
+use crate::kept::complete;
 use crate::tune::SLACK_KIB;
 use crate::{DomainError, Toolstack};
 
@@ -27,7 +28,8 @@ const NO_TEE: u16 = 0;
 const PAGE_KIB: u64 = 4;
 
 impl Toolstack {
-    /// Creates a domain: with memory, kernel, devices and all nodes, paused. After an error nothing is left of it.
+    /// Creates a domain: with memory, kernel, devices and all nodes, paused. After an error nothing is left of it. Its
+    /// configuration is kept: see [`Toolstack::kept_config`].
     ///
     /// # Errors
     /// What the configuration asks for and cannot be had, or the step that failed.
@@ -39,6 +41,7 @@ impl Toolstack {
             None => crate::random::uuid()?,
         };
         self.refuse_memory(config)?;
+        let config = &complete(config, uuid, &wanted)?;
         let pending = self.prepare_devices(&wanted.disks, &wanted.vifs)?;
         let create_config = self.create_config(config, uuid)?;
         let created = self.ctrl.create(None, &create_config)?;
@@ -67,7 +70,8 @@ impl Toolstack {
         self.complete(domid, config, uuid, &rings, &pending)?;
         let store = rings.xenstore;
         self.store.introduce(xenstore_wire::Domid(domid.get()), store.gfn, store.port)?;
-        self.bring_up_devices(domid, pending)
+        self.bring_up_devices(domid, pending)?;
+        self.keep_new(domid, uuid, config)
     }
 
     fn create_config(&mut self, config: &DomainConfig, uuid: Uuid) -> Result<CreateConfig, DomainError> {

@@ -8,14 +8,14 @@ use crate::{Disk, DomainError, Vif};
 /// The bridge of an interface whose configuration names none, as with libxl.
 const BRIDGE: &str = "xenbr0";
 
-/// What a domain shall have.
-pub(super) struct Wanted {
-    pub(super) disks: Vec<Disk>,
-    pub(super) vifs: Vec<Vif>,
+/// What a domain shall have, in the order of its configuration.
+pub(crate) struct Wanted {
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) vifs: Vec<Vif>,
 }
 
 impl Wanted {
-    pub(super) fn new(config: &DomainConfig) -> Result<Self, DomainError> {
+    pub(crate) fn new(config: &DomainConfig) -> Result<Self, DomainError> {
         refuse(config)?;
         let disks = config.disk.iter().map(Disk::from_config).collect::<Result<_, _>>()?;
         let mut vifs: Vec<Vif> = Vec::new();

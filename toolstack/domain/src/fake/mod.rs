@@ -1,6 +1,7 @@
 //! A host in memory, for tests: a hypervisor that knows of domains, xenstore behind a socket, and a kernel whose back
 //! ends answer.
 
+mod folder;
 mod hypervisor;
 mod kernel;
 mod xenstore;
@@ -17,6 +18,7 @@ use xen_dev::Domid;
 use xen_dev::fake::FakeXen;
 use xenstore_client::{Client, Operations};
 
+pub use self::folder::TemporaryFolder;
 pub use self::hypervisor::FakeDomain;
 pub use self::kernel::BackEnds;
 
@@ -36,6 +38,7 @@ pub struct FakeHost {
     devices: Arc<Devices>,
     kernel: Option<Kernel>,
     store: Xenstore,
+    userdata: TemporaryFolder,
 }
 
 impl FakeHost {
@@ -52,6 +55,7 @@ impl FakeHost {
             devices: Arc::default(),
             kernel: Some(Kernel::start(store.client(), back_ends)),
             store,
+            userdata: TemporaryFolder::new("userdata"),
         };
         let mut client = host.store();
         for (path, value) in [("name", "Domain-0"), ("domid", "0"), ("memory/target", "1048576")] {
@@ -67,10 +71,16 @@ impl FakeHost {
         let memory = xen.clone();
         xen.on_hypercall(move |call| lock(&hypervisor).answer(call, &memory));
         let ctrl = XenCtrl::new(Arc::new(xen), Cpu::Arm64).expect("the fake speaks 4.17");
-        let mut tools = Toolstack::new(ctrl, self.store(), Box::new(Arc::clone(&self.devices)));
+        let mut tools =
+            Toolstack::new(ctrl, self.store(), Box::new(Arc::clone(&self.devices)), self.userdata.path());
         let patience = Duration::from_millis(300);
         tools.patience = Patience { back_end: patience, guest: patience };
         tools
+    }
+
+    /// The folder of what is kept about domains.
+    pub fn userdata(&self) -> &Path {
+        self.userdata.path()
     }
 
     /// A connection to xenstore.

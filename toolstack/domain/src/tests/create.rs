@@ -11,10 +11,10 @@ use crate::DomainError;
 use crate::fake::{BackEnds, FakeHost};
 
 /// A kernel file that is there while this is.
-struct Kernel(PathBuf);
+pub(super) struct Kernel(PathBuf);
 
 impl Kernel {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::of(&image())
     }
 
@@ -42,7 +42,7 @@ fn image() -> Vec<u8> {
 }
 
 /// A configuration with this kernel and these lines.
-fn config(kernel: &Kernel, lines: &str) -> DomainConfig {
+pub(super) fn config(kernel: &Kernel, lines: &str) -> DomainConfig {
     let text = format!("name = 'web'\nkernel = '{}'\nmemory = 64\n{lines}\n", kernel.0.display());
     let document = Document::parse("test", text.as_bytes()).unwrap();
     DomainConfig::from_document(&document).unwrap().config

@@ -2,6 +2,7 @@
 
 mod create;
 mod devices;
+mod kept;
 mod life;
 
 use xen_dev::Domid;
