@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use xenconsoled::options::Options;
-use xenconsoled::{report, start};
+use xenconsoled::start;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let is_server = options.interactive || options.in_background;
-    report::exit("xenconsoled", if is_server { start::serve(&options) } else { start::in_background() })
+    options.service().run(|ready| start::serve(&options, ready))
 }

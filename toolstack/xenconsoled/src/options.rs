@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use daemon::{Role, Service};
 
 /// Which consoles something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +59,7 @@ pub struct Options {
     #[arg(short, long, value_name = "WHICH", default_value = "none")]
     pub log: Which,
     /// Where logs are written, and in the background what the daemon itself has to say
-    #[arg(short = 'r', long, value_name = "DIR", default_value = "/var/log/xen/console")]
+    #[arg(short = 'r', long, value_name = "DIR", default_value = "/var/log/xen/console", value_parser = absolute)]
     pub log_dir: PathBuf,
     /// Bytes that a log may have before it is moved to FILE.1; 0 for no limit
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
@@ -67,7 +68,7 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub log_keep: u32,
     /// File for the process number; it is locked while the daemon runs
-    #[arg(short, long, value_name = "PATH", default_value = "/run/xen/xenconsoled.pid")]
+    #[arg(short, long, value_name = "PATH", default_value = "/run/xen/xenconsoled.pid", value_parser = absolute)]
     pub pid_file: PathBuf,
     /// Which logs have the time, in UTC, before each line
     #[arg(short, long, value_name = "WHICH", default_value = "none")]
@@ -85,11 +86,23 @@ pub struct Options {
     )]
     pub history: u32,
     /// Where the socket for viewers is, and what is to survive a restart of the daemon
-    #[arg(long, value_name = "DIR", default_value = crate::STATE_DIR)]
+    #[arg(long, value_name = "DIR", default_value = crate::STATE_DIR, value_parser = absolute)]
     pub state_dir: PathBuf,
-    /// Serve as the process in the background
-    #[arg(long, hide = true)]
-    pub in_background: bool,
+    #[command(flatten)]
+    role: Role,
+}
+
+impl Options {
+    /// How the daemon is to be started.
+    pub fn service(&self) -> Service<'_> {
+        let Self { ref pid_file, interactive, role, .. } = *self;
+        Service { name: "xenconsoled", pid_file, foreground: interactive, role }
+    }
+}
+
+/// The daemon leaves the folder that a relative path starts in.
+fn absolute(text: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(text)
 }
 
 #[cfg(test)]

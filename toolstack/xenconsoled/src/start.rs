@@ -1,16 +1,14 @@
-//! Starting: into the background, one daemon at a time, with the kernel's devices.
+//! Starting: with the kernel's devices.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
+use anyhow::{Context as _, Result};
+use daemon::{Ready, on_signals};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use xen_abi::domctl::v4_17::DominfFlags;
 use xen_abi::xen::VIRQ_CON_RING;
@@ -27,57 +25,25 @@ use crate::mailbox::mailbox;
 use crate::options::{Options, Overflow};
 use crate::report;
 
-/// What the process in the background writes when it serves.
-const READY: &[u8] = b"ready\n";
-
-/// Starts a second process that serves, and returns when it does.
-///
-/// # Errors
-/// When it ends before that; it has said why.
-pub fn in_background() -> Result<()> {
-    let program = std::env::current_exe().context("cannot find the program's own file")?;
-    let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .arg("--in-background")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the process in the background")?;
-    let mut said = vec![0; READY.len()];
-    let is_ready = child.stdout.take().is_some_and(|mut out| out.read_exact(&mut said).is_ok());
-    if !is_ready || said != READY {
-        bail!("the daemon did not start: {}", child.wait()?);
-    }
-    Ok(())
-}
-
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, after saying that it does.
 ///
 /// # Errors
 /// What keeps the daemon from starting, or from going on.
-pub fn serve(options: &Options) -> Result<()> {
+pub fn serve(options: &Options, ready: Ready) -> Result<()> {
     report::set_verbose(options.verbose);
-    if options.in_background {
-        setsid().context("cannot leave the terminal")?;
-        // No file system is to be kept from being unmounted.
-        std::env::set_current_dir("/").context("cannot leave the current folder")?;
-    }
     make_folder(&options.state_dir, 0o700)?;
-    if options.in_background || options.log.guest() || options.log.hv() {
+    if !options.interactive || options.log.guest() || options.log.hv() {
         make_folder(&options.log_dir, 0o755)?;
     }
-    let _lock = write_pid_file(&options.pid_file)?;
     raise_file_limit();
     let daemon = assemble(options)?;
-    if options.in_background {
+    if !options.interactive {
         let path = options.log_dir.join("xenconsoled.log");
         let own = File::options().append(true).create(true).open(&path);
         let own = own.with_context(|| format!("cannot write {}", path.display()))?;
-        // Whoever started this may have stopped listening.
-        let _ = std::io::stdout().write_all(READY).and_then(|()| std::io::stdout().flush());
-        rustix::stdio::dup2_stdout(&own).context("cannot leave the standard output")?;
         rustix::stdio::dup2_stderr(&own).context("cannot leave the standard error")?;
     }
+    ready.tell()?;
     daemon.run().context("cannot go on")
 }
 
@@ -136,20 +102,6 @@ fn census(control: XenCtrl) -> Census {
     })
 }
 
-/// A file that becomes readable when one of these signals has come.
-///
-/// # Errors
-/// What the kernel says.
-pub fn on_signals(signals: &[i32]) -> Result<UnixStream> {
-    let (readable, written) = UnixStream::pair().context("cannot make a socket")?;
-    readable.set_nonblocking(true).context("cannot set up a socket")?;
-    for &signal in signals {
-        let written = written.try_clone().context("cannot make a socket")?;
-        signal_hook::low_level::pipe::register(signal, written).context("cannot handle a signal")?;
-    }
-    Ok(readable)
-}
-
 fn make_folder(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -170,24 +122,6 @@ fn listen(path: &Path) -> Result<UnixListener> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(named)?;
     listener.set_nonblocking(true).with_context(named)?;
     Ok(listener)
-}
-
-/// Writes the pid file and locks it, for as long as the file is open.
-fn write_pid_file(path: &Path) -> Result<File> {
-    let named = || format!("cannot write {}", path.display());
-    if let Some(folder) = path.parent() {
-        make_folder(folder, 0o755)?;
-    }
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = file.with_context(named)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut other = String::new();
-        file.read_to_string(&mut other).with_context(named)?;
-        bail!("xenconsoled runs already, as process {}", other.trim());
-    }
-    file.set_len(0).with_context(named)?;
-    writeln!(file, "{}", std::process::id()).with_context(named)?;
-    Ok(file)
 }
 
 /// Each console needs files for its history, its log and both ends of its terminal.

@@ -411,5 +411,5 @@ impl Host for NotingHost<'_> {
 
 /// Tells the operator.
 fn say(text: std::fmt::Arguments<'_>) {
-    eprintln!("xenstored: {text}");
+    daemon::say(format_args!("xenstored: {text}"));
 }

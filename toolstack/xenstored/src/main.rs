@@ -8,12 +8,5 @@ use xenstored::start;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = if options.no_fork { start::serve(&options) } else { start::in_background() };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xenstored: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    options.service().run(|ready| start::serve(&options, ready))
 }

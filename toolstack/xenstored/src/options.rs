@@ -1,12 +1,14 @@
 //! The command line.
 
 use clap::Parser;
+use daemon::{Role, Service};
 use std::path::PathBuf;
 use xenstore_store::Quotas;
 
 /// The xenstore daemon: keeps the tree that Dom0 and the domains share.
 ///
-/// It can be killed and started again at any time: domains' connections, watches and data stay.
+/// It can be killed at any time: domains' connections, watches and data stay. In the background, a second process then
+/// starts it again; the pid file names the first, and a SIGTERM to that one ends both.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
@@ -25,9 +27,17 @@ pub struct Options {
     /// Limit what an unprivileged domain may use, such as nodes=2000; `xenstore-control quota` lists the names
     #[arg(short = 'Q', long, value_name = "NAME=VALUE", value_parser = quota)]
     pub quota: Vec<(String, u64)>,
+    #[command(flatten)]
+    role: Role,
 }
 
 impl Options {
+    /// How the daemon is to be started.
+    pub fn service(&self) -> Service<'_> {
+        let Self { ref pid_file, no_fork, role, .. } = *self;
+        Service { name: "xenstored", pid_file, foreground: no_fork, role }
+    }
+
     /// The default quotas with those of the command line.
     pub fn quotas(&self) -> Quotas {
         let mut quotas = Quotas::default();

@@ -14,7 +14,7 @@ use xenconsoled::attach::{AttachError, attach, stdio};
 use xenconsoled::identity::{ConsoleId, Kind};
 use xenconsoled::link::Source;
 use xenconsoled::terminal::RawMode;
-use xenconsoled::{STATE_DIR, report, socket_path, start};
+use xenconsoled::{STATE_DIR, socket_path};
 use xenstore_client::{Client, Operations};
 
 /// The kinds of console that a domain can have.
@@ -55,7 +55,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    report::exit("xenconsole", run(&Options::parse()))
+    daemon::exit("xenconsole", run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -65,7 +65,7 @@ fn run(options: &Options) -> Result<()> {
         None => bail!("{} is not the number of a domain", options.domid),
     };
     let source = source(options, domid)?;
-    let stop = start::on_signals(&[SIGTERM, SIGHUP, SIGINT, SIGQUIT])?;
+    let stop = daemon::on_signals(&[SIGTERM, SIGHUP, SIGINT, SIGQUIT])?;
     let (input, output) = (io::stdin(), io::stdout());
     let types = options.interactive || RawMode::is_possible();
     let user = stdio(types, &input, &output, &stop);
