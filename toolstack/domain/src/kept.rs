@@ -6,7 +6,8 @@ use xen_dev::Domid;
 use xl_config::{DomainConfig, Text, Uuid};
 
 use crate::create::Wanted;
-use crate::userdata::{Lock, Owner};
+use crate::lock_file::LockFile;
+use crate::userdata::Owner;
 use crate::{DomainError, Toolstack};
 
 /// The file's name: the JSON of a [`DomainConfig`].
@@ -71,7 +72,7 @@ impl Toolstack {
         self.write_config(owner, config, &lock)
     }
 
-    fn write_config(&self, owner: Owner, config: &DomainConfig, lock: &Lock) -> Result<(), DomainError> {
+    fn write_config(&self, owner: Owner, config: &DomainConfig, lock: &LockFile) -> Result<(), DomainError> {
         let failed =
             |error: serde_json::Error| DomainError::Kept { domid: owner.domid, why: error.to_string() };
         self.userdata.write(owner, FILE, config.to_json().map_err(failed)?.as_bytes(), lock)

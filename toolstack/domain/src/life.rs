@@ -121,6 +121,20 @@ impl Toolstack {
         self.wait_for(&paths, None, |tools| Ok(tools.end(domid)?.filter(gone))).map(drop)
     }
 
+    /// Waits at most so long until a domain is gone, or about to be, and says whether it is.
+    pub(crate) fn is_gone_within(&mut self, domid: Domid, patience: Duration) -> Result<bool, DomainError> {
+        let gone = |end: &End| *end == End::Destroyed;
+        let paths = ["@releaseDomain".to_owned()];
+        Ok(self.wait_for(&paths, Some(patience), |tools| Ok(tools.end(domid)?.filter(gone)))?.is_some())
+    }
+
+    /// Waits until a domain has not, or no longer, shut down for this reason.
+    pub(crate) fn wait_for_change(&mut self, domid: Domid, from: ShutdownReason) -> Result<(), DomainError> {
+        let paths = ["@releaseDomain".to_owned()];
+        let is_same = |end| end == Some(End::ShutDown(from));
+        self.wait_for(&paths, None, |tools| Ok((!is_same(tools.end(domid)?)).then_some(()))).map(drop)
+    }
+
     /// Whether a domain has ended, and how.
     fn end(&self, domid: Domid) -> Result<Option<End>, DomainError> {
         match self.info(domid) {

@@ -17,6 +17,8 @@ pub(crate) struct Patience {
     pub(crate) back_end: Duration,
     /// For a guest to take a request.
     pub(crate) guest: Duration,
+    /// Before a supervisor tries again what has failed, for the first time.
+    pub(crate) retry: Duration,
 }
 
 /// Token of the watches, which are set only while something is waited for.
@@ -42,7 +44,11 @@ impl Toolstack {
 
     /// Works with these. What is kept of domains is in files in the folder `userdata`.
     pub fn new(ctrl: XenCtrl, store: Client, host: Box<dyn Host>, userdata: impl Into<PathBuf>) -> Self {
-        let patience = Patience { back_end: Duration::from_secs(10), guest: Duration::from_secs(60) };
+        let patience = Patience {
+            back_end: Duration::from_secs(10),
+            guest: Duration::from_secs(60),
+            retry: Duration::from_secs(1),
+        };
         Self { ctrl, store, host, userdata: UserData::new(userdata), patience }
     }
 

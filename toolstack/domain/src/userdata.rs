@@ -3,15 +3,15 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, rename, stat, unlink};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{Mode, OFlags, open, rename, unlink};
+use rustix::io::Errno;
 use xen_dev::Domid;
 use xl_config::Uuid;
 
 use crate::DomainError;
+use crate::lock_file::LockFile;
 
 /// Where libxl keeps them.
 pub(crate) const FOLDER: &str = "/var/lib/xen";
@@ -47,29 +47,10 @@ impl UserData {
     }
 
     /// Keeps all others, libxl's tools among them, from changing a domain's files while the lock is there.
-    pub(crate) fn lock(&self, owner: Owner) -> Result<Lock, DomainError> {
+    pub(crate) fn lock(&self, owner: Owner) -> Result<LockFile, DomainError> {
         std::fs::create_dir_all(&self.folder).map_err(failed("make", &self.folder))?;
         let path = self.path('l', owner, "domain-userdata-lock");
-        let locked = || -> Result<OwnedFd, Errno> {
-            loop {
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                let file = open(&path, flags, Mode::RUSR | Mode::WUSR)?;
-                retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-                let ours = fstat(&file)?;
-                match stat(&path) {
-                    Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => {
-                        return Ok(file);
-                    }
-                    // Who had the lock has removed its file: others would lock another.
-                    Ok(_) | Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-        };
-        match locked() {
-            Ok(file) => Ok(Lock { path, _file: file }),
-            Err(errno) => Err(failed("lock", &path)(errno)),
-        }
+        LockFile::take(&path).map_err(failed("lock", &path))
     }
 
     /// What a file says, if it is there.
@@ -89,7 +70,13 @@ impl UserData {
     }
 
     /// Writes a file anew.
-    pub(crate) fn write(&self, owner: Owner, name: &str, bytes: &[u8], _: &Lock) -> Result<(), DomainError> {
+    pub(crate) fn write(
+        &self,
+        owner: Owner,
+        name: &str,
+        bytes: &[u8],
+        _: &LockFile,
+    ) -> Result<(), DomainError> {
         let (path, new) = (self.path('d', owner, name), self.path('n', owner, name));
         let written = self.replace(&path, &new, bytes);
         written.map_err(|error| {
@@ -132,20 +119,6 @@ impl UserData {
             }
         }
         Ok(())
-    }
-}
-
-/// The right to change a domain's files. Whoever wants it meanwhile waits.
-pub(crate) struct Lock {
-    path: PathBuf,
-    _file: OwnedFd,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Before it is unlocked: who locks it then sees that it is no longer the one of that name. If it cannot be
-        // removed, it is there for the next.
-        let _ = unlink(&self.path);
     }
 }
 

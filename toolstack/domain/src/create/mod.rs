@@ -7,9 +7,9 @@ mod wanted;
 
 use xen_abi::arch_arm::{XEN_DOMCTL_CONFIG_GIC_NATIVE, XEN_DOMCTL_CONFIG_GIC_V2, XEN_DOMCTL_CONFIG_GIC_V3};
 use xen_abi::domctl::VcpuAffinityFlags;
-use xen_abi::domctl::v4_17::CreateFlags;
+use xen_abi::domctl::v4_17::{CreateFlags, DominfFlags};
 use xen_abi::sysctl::PhyscapFlags;
-use xen_ctrl::{Affinity, ArchConfig, Bitmap, CreateConfig, Created};
+use xen_ctrl::{Affinity, ArchConfig, Bitmap, CreateConfig, Created, DomainInfo};
 use xen_dev::Domid;
 use xl_config::{Affinity as CpuLists, CpuList, DomainConfig, GicVersion, Uuid};
 
@@ -170,7 +170,9 @@ impl Toolstack {
     }
 
     fn refuse_uuid(&mut self, uuid: Uuid) -> Result<Uuid, DomainError> {
-        match self.ctrl.domains()?.iter().find(|info| info.handle == uuid.0) {
+        // One that is on its way out may stay for a while, as long as others hold memory of it.
+        let is_there = |info: &&DomainInfo| info.handle == uuid.0 && !info.flags.contains(DominfFlags::DYING);
+        match self.ctrl.domains()?.iter().find(is_there) {
             Some(info) => Err(DomainError::UuidTaken { uuid, domid: info.domid }),
             None => Ok(uuid),
         }

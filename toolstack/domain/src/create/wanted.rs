@@ -3,6 +3,7 @@
 use host_devices::InterfaceName;
 use xl_config::{DomainConfig, Text};
 
+use crate::supervise::refuse_actions;
 use crate::{Disk, DomainError, Vif};
 
 /// The bridge of an interface whose configuration names none, as with libxl.
@@ -33,6 +34,7 @@ impl Wanted {
 
 /// Refuses keys that this toolstack does not serve.
 fn refuse(config: &DomainConfig) -> Result<(), DomainError> {
+    refuse_actions(config)?;
     let asked = [
         ("bootloader", config.bootloader.is_some()),
         ("acpi", config.acpi == Some(true)),

@@ -31,7 +31,7 @@ impl Toolstack {
     }
 
     /// The same for some of its devices.
-    pub(super) fn remove(&mut self, domid: Domid, which: impl Fn(&str) -> bool) -> Result<(), DomainError> {
+    pub(crate) fn remove(&mut self, domid: Domid, which: impl Fn(&str) -> bool) -> Result<(), DomainError> {
         let found = self.find_devices(domid)?.into_iter().filter(|device| which(&device.back));
         self.remove_found(domid, &found.collect::<Vec<_>>())
     }

@@ -28,6 +28,8 @@ pub struct FakeDomain {
     pub pauses: u32,
     /// Why it shut down.
     pub shutdown: Option<u32>,
+    /// It is being destroyed, and others hold memory of it.
+    pub dying: bool,
     /// vCPUs.
     pub vcpus: u32,
     /// Pages that it has.
@@ -58,6 +60,7 @@ impl FakeDomain {
             handle,
             pauses: 0,
             shutdown: None,
+            dying: false,
             vcpus: 0,
             pages: 0,
             max_kib: 0,
@@ -76,6 +79,7 @@ impl FakeDomain {
         if let Some(reason) = self.shutdown {
             flags = (flags | DominfFlags::SHUTDOWN).with_shutdown_code(reason);
         }
+        flags.set(DominfFlags::DYING, self.dying);
         let mut info = GetDomainInfoCommon::new_zeroed();
         info.domain = domid;
         info.flags = flags.bits();
@@ -93,6 +97,7 @@ impl FakeDomain {
 pub(super) struct Hypervisor {
     pub(super) domains: BTreeMap<u16, FakeDomain>,
     pub(super) fail_after: Option<u32>,
+    pub(super) die_after: Option<u32>,
     pub(super) keys: String,
     console: String,
     next_domid: u16,
@@ -104,6 +109,7 @@ impl Hypervisor {
         Self {
             domains,
             fail_after: None,
+            die_after: None,
             keys: String::new(),
             console: "(XEN) Xenoxide\n".to_owned(),
             next_domid: 1,
@@ -111,6 +117,15 @@ impl Hypervisor {
     }
 
     pub(super) fn answer(&mut self, call: &mut FakeCall, memory: &FakeXen) -> Result<u32, Errno> {
+        match &mut self.die_after {
+            Some(0) => {
+                self.die_after = None;
+                // A panic without a message.
+                std::panic::resume_unwind(Box::new("the program dies here, for the test"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         let spared = call.number == __HYPERVISOR_domctl
             && matches!(
                 call.read::<Domctl>(call.args[0])?.cmd,
@@ -166,6 +181,7 @@ impl Hypervisor {
             XEN_DOMCTL_pausedomain => domain.pauses += 1,
             XEN_DOMCTL_unpausedomain => domain.pauses = domain.pauses.checked_sub(1).ok_or(Errno::INVAL)?,
             XEN_DOMCTL_getdomaininfo => op.write_payload(&domain.info(op.domain)),
+            XEN_DOMCTL_setdomainhandle => domain.handle = op.read_payload::<SetDomainHandle>().handle,
             XEN_DOMCTL_max_vcpus => domain.vcpus = op.read_payload::<MaxVcpus>().max,
             XEN_DOMCTL_max_mem => domain.max_kib = op.read_payload::<MaxMem>().max_memkb,
             XEN_DOMCTL_set_paging_mempool_size => {

@@ -49,9 +49,10 @@ impl FakeHost {
 
     /// A host whose back ends do this.
     pub fn with_back_ends(back_ends: BackEnds) -> Self {
-        let store = Xenstore::start();
+        let hypervisor = Arc::new(Mutex::new(Hypervisor::new()));
+        let store = Xenstore::start(Arc::clone(&hypervisor));
         let host = Self {
-            hypervisor: Arc::new(Mutex::new(Hypervisor::new())),
+            hypervisor,
             devices: Arc::default(),
             kernel: Some(Kernel::start(store.client(), back_ends)),
             store,
@@ -74,7 +75,7 @@ impl FakeHost {
         let mut tools =
             Toolstack::new(ctrl, self.store(), Box::new(Arc::clone(&self.devices)), self.userdata.path());
         let patience = Duration::from_millis(300);
-        tools.patience = Patience { back_end: patience, guest: patience };
+        tools.patience = Patience { back_end: patience, guest: patience, retry: patience / 60 };
         tools
     }
 
@@ -86,6 +87,12 @@ impl FakeHost {
     /// A connection to xenstore.
     pub fn store(&self) -> Client {
         self.store.client()
+    }
+
+    /// Kills xenstored and starts it again, with the state that it had and without connections; `meanwhile` happens in
+    /// between.
+    pub fn restart_xenstore(&self, meanwhile: impl FnOnce()) {
+        self.store.restart(meanwhile);
     }
 
     /// Every path in xenstore, in order.
@@ -122,6 +129,11 @@ impl FakeHost {
     /// Makes the hypercall after this many fail with `ENOMEM`, once; those that destroy do not count.
     pub fn fail_hypercall(&self, after: Option<u32>) {
         lock(&self.hypervisor).fail_after = after;
+    }
+
+    /// Makes the program die, by a panic, at the hypercall after this many: nothing is undone.
+    pub fn die_at_hypercall(&self, after: Option<u32>) {
+        lock(&self.hypervisor).die_after = after;
     }
 
     /// Devices that Dom0 holds for disks.

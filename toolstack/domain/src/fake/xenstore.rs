@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +12,9 @@ use xen_abi::Errno;
 use xenstore_client::Client;
 use xenstore_store::{ConnectionId, Host, Peer, Quotas, Store};
 use xenstore_wire::Domid;
+
+use super::hypervisor::Hypervisor;
+use super::lock;
 
 /// Domains' rings are taken for granted.
 struct NoRings;
@@ -27,21 +30,51 @@ impl Host for NoRings {
 /// The daemon.
 pub(super) struct Xenstore {
     socket: PathBuf,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    hypervisor: Arc<Mutex<Hypervisor>>,
+    process: Mutex<Option<Process>>,
 }
 
+/// Its thread, which gives the state in the end.
+struct Process {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<State>,
+}
+
+/// What the real daemon keeps in files.
+type State = Vec<u8>;
+
 impl Xenstore {
-    pub(super) fn start() -> Self {
+    /// Starts it; it learns of domains' ends from this hypervisor.
+    pub(super) fn start(hypervisor: Arc<Mutex<Hypervisor>>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let socket = std::env::temp_dir().join(format!("xenoxide-fake-{}-{number}", std::process::id()));
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).expect("the temporary folder can be written");
-        let stop = Arc::new(AtomicBool::new(false));
+        let this = Self { socket, hypervisor, process: Mutex::default() };
+        this.run(Store::new(Quotas::default()).save());
+        this
+    }
+
+    fn run(&self, state: State) {
+        // The socket of the daemon before.
+        let _ = std::fs::remove_file(&self.socket);
+        let listener = UnixListener::bind(&self.socket).expect("the temporary folder can be written");
+        let (stop, hypervisor) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.hypervisor));
         let stopped = Arc::clone(&stop);
-        let thread = Some(spawn(move || serve(&listener, &stopped)));
-        Self { socket, stop, thread }
+        let thread = spawn(move || serve(&state, &listener, &stopped, &hypervisor));
+        *lock(&self.process) = Some(Process { stop, thread });
+    }
+
+    /// Stops it and gives what it kept; `None` when it had panicked, which has been printed.
+    fn stop(&self) -> Option<State> {
+        let Process { stop, thread } = lock(&self.process).take()?;
+        stop.store(true, Ordering::Relaxed);
+        thread.join().ok()
+    }
+
+    pub(super) fn restart(&self, meanwhile: impl FnOnce()) {
+        let state = self.stop().expect("the daemon runs");
+        meanwhile();
+        self.run(state);
     }
 
     pub(super) fn client(&self) -> Client {
@@ -51,17 +84,13 @@ impl Xenstore {
 
 impl Drop for Xenstore {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed.
-            let _ = thread.join();
-        }
+        self.stop();
         let _ = std::fs::remove_file(&self.socket);
     }
 }
 
-fn serve(listener: &UnixListener, stop: &AtomicBool) {
-    let mut store = Store::new(Quotas::default());
+fn serve(state: &State, listener: &UnixListener, stop: &AtomicBool, hypervisor: &Mutex<Hypervisor>) -> State {
+    let mut store = Store::load(state).expect("the store wrote it");
     let mut clients: Vec<(UnixStream, ConnectionId)> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
@@ -77,6 +106,7 @@ fn serve(listener: &UnixListener, stop: &AtomicBool) {
             }
         }
         clients.retain(|(_, id)| store.is_connected(*id));
+        look_for_ends(&mut store, hypervisor);
         for (stream, id) in &mut clients {
             let mut bytes = Vec::new();
             store.pending(*id, &mut bytes, usize::MAX);
@@ -87,6 +117,20 @@ fn serve(listener: &UnixListener, stop: &AtomicBool) {
         if ready[0] {
             let (stream, _) = listener.accept().expect("somebody connects");
             clients.push((stream, store.connect(Peer::Socket { read_only: false })));
+        }
+    }
+    clients.iter().for_each(|(_, id)| store.disconnect(*id));
+    store.save()
+}
+
+/// Tells the store which of its domains have shut down or are gone, as the daemon does after the hypervisor's interrupt.
+fn look_for_ends(store: &mut Store, hypervisor: &Mutex<Hypervisor>) {
+    for domid in store.known_domains() {
+        let is_shutdown = lock(hypervisor).domains.get(&domid.0).map(|domain| domain.shutdown.is_some());
+        match is_shutdown {
+            None => store.domain_gone(domid),
+            Some(true) => store.domain_shutdown(domid),
+            Some(false) => {}
         }
     }
 }

@@ -25,6 +25,10 @@ impl Kernel {
         std::fs::write(&path, bytes).unwrap();
         Self(path)
     }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
 }
 
 impl Drop for Kernel {

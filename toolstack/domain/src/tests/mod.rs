@@ -4,6 +4,7 @@ mod create;
 mod devices;
 mod kept;
 mod life;
+mod supervise;
 
 use xen_dev::Domid;
 
