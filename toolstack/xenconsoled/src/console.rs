@@ -105,8 +105,19 @@ impl Console {
     }
 
     /// Its log.
-    pub fn log_mut(&mut self) -> &mut Option<Log> {
-        &mut self.log
+    pub fn log_mut(&mut self) -> Option<&mut Log> {
+        self.log.as_mut()
+    }
+
+    /// Logs its output from now on. What the daemon before this one logged and then could not commit is taken out of
+    /// the log: it comes again.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn set_log(&mut self, mut log: Log) -> io::Result<()> {
+        log.cut_back(self.history.log())?;
+        self.log = Some(log);
+        Ok(())
     }
 
     /// Its terminal.
@@ -208,7 +219,7 @@ impl Console {
     }
 
     /// Takes the output that waits in the ring. Log, history and ring follow each other in this order: the commit to
-    /// the history is what counts after a restart. One between log and history repeats the piece in the log.
+    /// the history is what counts after a restart. Of one before it, the log is cut back; of one behind it, the ring.
     pub fn take_output(&mut self, machine: &Machine) {
         let Some(link) = &self.link else { return };
         self.is_held = self.keeps_all && self.reader_lag() + MAX_OUTPUT as u64 > self.history.capacity();
@@ -223,10 +234,13 @@ impl Console {
             }
         };
         self.resume = None;
-        let log = self.log.as_mut().map(|log| (log.append(&bytes, SystemTime::now()), log.path()));
-        if let Some((Err(error), path)) = log {
-            let text = format!("cannot write {}: {error}; output is missing there", path.display());
-            self.complain(format_args!("{text}"));
+        if let Some(log) = &mut self.log {
+            let outcome = log.append(&bytes, SystemTime::now(), |end| self.history.note_log(end));
+            self.history.set_log(log.end());
+            if let Err(error) = outcome {
+                let text = format!("cannot write {}: {error}; output is missing there", log.path().display());
+                self.complain(format_args!("{text}"));
+            }
         }
         if let Err(error) = self.history.commit(&bytes, taken) {
             self.complain(format_args!("cannot keep output: {error}; viewers do not see it"));

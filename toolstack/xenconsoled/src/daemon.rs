@@ -233,9 +233,9 @@ impl Daemon {
         if let Some(folder) = self.settings.guest_logs.as_ref().filter(|_| console.log_mut().is_none()) {
             let domain = console.found().name.as_deref().map_or_else(|| id.domid.to_string(), file_name);
             let path = folder.join(format!("guest-{domain}{}.log", id.kind.log_suffix()));
-            match Log::open(path.clone(), self.settings.guest_log_style) {
-                Ok(log) => *console.log_mut() = Some(log),
-                Err(error) => report::warn(format_args!("cannot write {}: {error}", path.display())),
+            let log = Log::open(path.clone(), self.settings.guest_log_style);
+            if let Err(error) = log.and_then(|log| console.set_log(log)) {
+                report::warn(format_args!("cannot write {}: {error}", path.display()));
             }
         }
     }
@@ -296,7 +296,7 @@ impl Daemon {
     fn reopen_logs(&mut self) {
         // Several signals in one are one.
         let _ = rustix::io::read(&self.signals.reopen, &mut [0; 64]);
-        let guests = self.consoles.values_mut().filter_map(|console| console.log_mut().as_mut());
+        let guests = self.consoles.values_mut().filter_map(Console::log_mut);
         for log in guests.chain(self.hypervisor.as_mut().map(HypervisorLog::log_mut)) {
             if let Err(error) = log.reopen() {
                 report::warn(format_args!("cannot write {}: {error}", log.path().display()));

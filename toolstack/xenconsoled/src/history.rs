@@ -16,12 +16,13 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+use crate::log::LogEnd;
 use crate::ring::MAX_OUTPUT;
 
 /// What the file begins with.
-const MAGIC: [u8; 8] = *b"XENCON01";
+const MAGIC: [u8; 8] = *b"XENCON02";
 /// Bytes of the header, those not used included.
-const HEADER: usize = 64;
+const HEADER: usize = 128;
 
 /// A domain's UUID: ids of domains are used again, and this tells which one a file is about.
 pub type DomainUuid = [u8; 16];
@@ -35,6 +36,7 @@ pub struct History {
     end: u64,
     taken: Option<u32>,
     shown: u64,
+    log: LogEnd,
 }
 
 impl History {
@@ -48,13 +50,14 @@ impl History {
         let mut header = [0; HEADER];
         let read = file.read_exact_at(&mut header, 0);
         match read.ok().and_then(|()| Header::decode(&header)).filter(|found| found.uuid == uuid) {
-            Some(Header { capacity, end, taken, shown, .. }) => {
-                Ok(Self { file, uuid, capacity: capacity.into(), end, taken: Some(taken), shown })
+            Some(Header { capacity, end, taken, shown, log, .. }) => {
+                Ok(Self { file, uuid, capacity: capacity.into(), end, taken, shown, log })
             }
             None => {
                 file.set_len(0)?;
                 let capacity = capacity.max(1).into();
-                let new = Self { file, uuid, capacity, end: 0, taken: None, shown: 0 };
+                let log = LogEnd::default();
+                let new = Self { file, uuid, capacity, end: 0, taken: None, shown: 0, log };
                 new.reserve()?;
                 Ok(new)
             }
@@ -86,6 +89,28 @@ impl History {
         self.shown
     }
 
+    /// Where the log ended when the output that is in it became part of the history, or when the log was opened.
+    pub fn log(&self) -> LogEnd {
+        self.log
+    }
+
+    /// Notes where the log ends together with the next output.
+    pub fn set_log(&mut self, log: LogEnd) {
+        self.log = log;
+    }
+
+    /// Notes where the log ends now.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing has changed.
+    pub fn note_log(&mut self, log: LogEnd) -> io::Result<()> {
+        if log != self.log {
+            self.write_header(&Header { log, ..self.header() })?;
+            self.log = log;
+        }
+        Ok(())
+    }
+
     /// Makes output part of the history. `taken` is the ring's index behind it. At most [`MAX_OUTPUT`] bytes.
     ///
     /// # Errors
@@ -98,9 +123,9 @@ impl History {
         let (head, tail) = bytes.split_at(bytes.len().min((self.size() - at) as usize));
         self.file.write_all_at(head, HEADER as u64 + at)?;
         self.file.write_all_at(tail, HEADER as u64)?;
-        self.write_header(self.end + bytes.len() as u64, taken, self.shown)?;
-        self.end += bytes.len() as u64;
-        self.taken = Some(taken);
+        let (end, taken) = (self.end + bytes.len() as u64, Some(taken));
+        self.write_header(&Header { end, taken, ..self.header() })?;
+        (self.end, self.taken) = (end, taken);
         Ok(())
     }
 
@@ -110,8 +135,8 @@ impl History {
     /// When the file cannot be written; nothing has changed.
     pub fn set_shown(&mut self, shown: u64) -> io::Result<()> {
         let shown = shown.min(self.end);
-        if let Some(taken) = self.taken.filter(|_| shown != self.shown) {
-            self.write_header(self.end, taken, shown)?;
+        if shown != self.shown {
+            self.write_header(&Header { shown, ..self.header() })?;
             self.shown = shown;
         }
         Ok(())
@@ -149,8 +174,12 @@ impl History {
         position % self.size()
     }
 
-    fn write_header(&self, end: u64, taken: u32, shown: u64) -> io::Result<()> {
-        let header = Header { uuid: self.uuid, capacity: self.capacity as u32, end, taken, shown };
+    fn header(&self) -> Header {
+        let Self { uuid, end, taken, shown, log, .. } = *self;
+        Header { uuid, capacity: self.capacity as u32, end, taken, shown, log }
+    }
+
+    fn write_header(&self, header: &Header) -> io::Result<()> {
         self.file.write_all_at(&header.encode(), 0)
     }
 }
@@ -159,8 +188,9 @@ struct Header {
     uuid: DomainUuid,
     capacity: u32,
     end: u64,
-    taken: u32,
+    taken: Option<u32>,
     shown: u64,
+    log: LogEnd,
 }
 
 impl Header {
@@ -169,9 +199,12 @@ impl Header {
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..24].copy_from_slice(&self.uuid);
         bytes[24..28].copy_from_slice(&self.capacity.to_le_bytes());
-        bytes[28..32].copy_from_slice(&self.taken.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.taken.unwrap_or(0).to_le_bytes());
         bytes[32..40].copy_from_slice(&self.end.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.shown.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.log.inode.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.log.size.to_le_bytes());
+        bytes[64] = self.taken.is_some().into();
         bytes
     }
 
@@ -181,13 +214,17 @@ impl Header {
         let (capacity, rest) = rest.split_first_chunk()?;
         let (taken, rest) = rest.split_first_chunk()?;
         let (end, rest) = rest.split_first_chunk()?;
-        let (shown, _) = rest.split_first_chunk()?;
+        let (shown, rest) = rest.split_first_chunk()?;
+        let (inode, rest) = rest.split_first_chunk()?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let has_taken = *rest.first()? != 0;
         let header = Self {
             uuid: *uuid,
             capacity: u32::from_le_bytes(*capacity),
-            taken: u32::from_le_bytes(*taken),
+            taken: has_taken.then_some(u32::from_le_bytes(*taken)),
             end: u64::from_le_bytes(*end),
             shown: u64::from_le_bytes(*shown),
+            log: LogEnd { inode: u64::from_le_bytes(*inode), size: u64::from_le_bytes(*size) },
         };
         // A position cannot reach half of its range in any time that a host runs.
         let is_sound = header.capacity != 0 && header.shown <= header.end && header.end <= u64::MAX / 2;
@@ -223,17 +260,33 @@ mod tests {
     fn damaged_file_is_begun_anew() {
         let folder = Folder::new();
         let path = folder.path().join("5");
-        let mut good = Header { uuid: [1; 16], capacity: 100, end: 9, taken: 9, shown: 0 };
+        let mut good =
+            Header { uuid: [1; 16], capacity: 100, end: 9, taken: Some(9), shown: 0, log: LogEnd::default() };
         good.end = u64::MAX;
         let endless = good.encode();
         good.capacity = 0;
-        for damage in [&b""[..], b"XENCON01", &[0xff; 200], &endless, &good.encode()] {
+        for damage in [&b""[..], b"XENCON02", &[0xff; 200], &endless, &good.encode()] {
             std::fs::write(&path, damage).unwrap();
             let mut history = History::open(&path, [1; 16], 100).unwrap();
             assert_eq!((history.end(), history.taken()), (0, None));
             history.commit(b"abc", 3).unwrap();
             assert_eq!(contents(&history), b"abc");
         }
+    }
+
+    #[test]
+    fn end_of_the_log_is_kept_with_the_output_that_is_in_it_or_at_once() {
+        let folder = Folder::new();
+        let path = folder.path().join("5");
+        let open = || History::open(&path, [1; 16], 100).unwrap();
+        let mut history = open();
+        let [begun, longer] = [0, 3].map(|size| LogEnd { inode: 7, size });
+        history.note_log(begun).unwrap();
+        assert_eq!((open().log(), open().taken()), (begun, None));
+        history.set_log(longer);
+        assert_eq!(open().log(), begun);
+        history.commit(b"abc", 3).unwrap();
+        assert_eq!((open().log(), open().taken()), (longer, Some(3)));
     }
 
     #[test]

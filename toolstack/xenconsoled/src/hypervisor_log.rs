@@ -1,13 +1,15 @@
 //! The hypervisor's own console, written to a log.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use xen_ctrl::{ConsoleText, CtrlError};
 use xen_dev::{EventChannels, Port};
 
-use crate::log::Log;
+use crate::log::{Log, LogEnd};
 use crate::report;
 
 /// Readings at a time. The hypervisor keeps less than that many, unless it is told to keep very much.
@@ -21,18 +23,47 @@ pub struct HypervisorLog {
     read: ReadConsole,
     port: Port,
     log: Log,
-    /// The index up to which text is in the log, also for the next daemon.
-    position: Option<u32>,
+    /// Also for the next daemon.
+    position: Position,
     position_file: PathBuf,
     is_complained: bool,
+}
+
+/// How far the text is in the log.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    /// The index behind the last text.
+    next: u32,
+    /// Where the log ended then, or when it was opened.
+    log: LogEnd,
+}
+
+impl Position {
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split_whitespace();
+        let next = numbers.next()?.parse().ok()?;
+        let (inode, size) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+        Some(Self { next, log: LogEnd { inode, size } })
+    }
+
+    /// Writes it down. The text has always the same length: the file is never half of one and half of another.
+    fn note(&self, path: &Path) -> io::Result<()> {
+        let text = format!("{:010} {:020} {:020}\n", self.next, self.log.inode, self.log.size);
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        file.write_all_at(text.as_bytes(), 0)
+    }
 }
 
 impl HypervisorLog {
     /// Logs what the hypervisor has to say from now on, and what it said since the last daemon, or since it began.
     /// `port` is that of the virtual interrupt `VIRQ_CON_RING`.
     pub fn new(read: ReadConsole, port: Port, log: Log, position_file: PathBuf) -> Self {
-        let position = fs::read_to_string(&position_file).ok().and_then(|text| text.trim().parse().ok());
+        let noted = fs::read_to_string(&position_file).ok();
+        let position = noted.and_then(|text| Position::parse(&text)).unwrap_or_default();
         let mut new = Self { read, port, log, position, position_file, is_complained: false };
+        if let Err(error) = new.log.cut_back(position.log) {
+            new.complain(&format!("cannot write {}: {error}", new.log.path().display()));
+        }
         new.take();
         new
     }
@@ -56,7 +87,7 @@ impl HypervisorLog {
 
     fn take(&mut self) {
         for _ in 0..READINGS {
-            let text = match (self.read)(self.position) {
+            let text = match (self.read)(Some(self.position.next)) {
                 Ok(text) => text,
                 Err(error) => {
                     return self.complain(&format!("cannot read the hypervisor's console: {error}"));
@@ -65,11 +96,16 @@ impl HypervisorLog {
             if text.bytes.is_empty() {
                 return;
             }
-            if let Err(error) = self.log.append(&text.bytes, SystemTime::now()) {
+            let Self { position, position_file, .. } = self;
+            let outcome = self.log.append(&text.bytes, SystemTime::now(), |log| {
+                let is_noted = std::mem::replace(&mut position.log, log) == log;
+                if is_noted { Ok(()) } else { position.note(position_file) }
+            });
+            if let Err(error) = outcome {
                 self.complain(&format!("cannot write {}: {error}", self.log.path().display()));
             }
-            self.position = Some(text.next);
-            if let Err(error) = fs::write(&self.position_file, text.next.to_string()) {
+            self.position = Position { next: text.next, log: self.log.end() };
+            if let Err(error) = self.position.note(&self.position_file) {
                 self.complain(&format!("cannot write {}: {error}", self.position_file.display()));
             }
         }
@@ -124,6 +160,10 @@ mod tests {
         log.on_event(&events);
         ring.lock().unwrap().extend_from_slice(b"(XEN) while nobody listened\n");
         drop(log);
+        // As of one that was killed before it had noted what it logged.
+        let mut half = fs::read(&path).unwrap();
+        half.extend_from_slice(b"(XEN) whi");
+        fs::write(&path, half).unwrap();
         start();
         let expected = "(XEN) a boot message\n(XEN) more\n(XEN) while nobody listened\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);

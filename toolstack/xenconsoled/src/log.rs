@@ -1,7 +1,12 @@
 //! A log file of a console: timestamps, escapes made harmless, rotation by size.
+//!
+//! Whoever writes it notes elsewhere up to where its output is in the log, in one step with how much output was taken.
+//! If it is killed before, the next daemon [cuts the log back](Log::cut_back) to what was noted: that output comes
+//! again, and is in the log once.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,6 +14,18 @@ use crate::clock::stamp;
 
 /// The escape character, which a terminal that shows the log would obey.
 const ESCAPE: u8 = 0x1b;
+
+/// Most bytes that one piece of output is in a log. What is longer, somebody else wrote.
+const PIECE_MAX: u64 = 1 << 20;
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The file, which another one follows when it is moved away; 0 is none.
+    pub inode: u64,
+    /// Bytes that it has.
+    pub size: u64,
+}
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +46,7 @@ pub struct Log {
     path: PathBuf,
     style: LogStyle,
     file: Option<File>,
-    size: u64,
+    end: LogEnd,
     is_at_line_start: bool,
 }
 
@@ -39,7 +56,7 @@ impl Log {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: PathBuf, style: LogStyle) -> io::Result<Self> {
-        let mut log = Self { path, style, file: None, size: 0, is_at_line_start: true };
+        let mut log = Self { path, style, file: None, end: LogEnd::default(), is_at_line_start: true };
         log.reopen()?;
         Ok(log)
     }
@@ -55,33 +72,66 @@ impl Log {
     /// When it cannot be opened; the next [`append`](Self::append) tries again.
     pub fn reopen(&mut self) -> io::Result<()> {
         self.file = None;
-        let file = File::options().append(true).create(true).open(&self.path)?;
-        self.size = file.metadata()?.len();
+        let file = File::options().read(true).append(true).create(true).open(&self.path)?;
+        self.end = end_of(&file)?;
+        let mut last = *b"\n";
+        if let Some(at) = self.end.size.checked_sub(1) {
+            file.read_exact_at(&mut last, at)?;
+        }
+        self.is_at_line_start = last == *b"\n";
         self.file = Some(file);
         Ok(())
     }
 
-    /// Appends output of the console. A line longer than the limit of the size can be broken by a rotation.
+    /// Where it ends.
+    pub fn end(&self) -> LogEnd {
+        self.end
+    }
+
+    /// Removes a piece of output behind the `noted` end, if there is one in this file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn cut_back(&mut self, noted: LogEnd) -> io::Result<()> {
+        let piece = self.end.size.saturating_sub(noted.size);
+        if let Some(file) = &self.file
+            && self.end.inode == noted.inode
+            && (1..=PIECE_MAX).contains(&piece)
+        {
+            file.set_len(noted.size)?;
+            self.reopen()?;
+        }
+        Ok(())
+    }
+
+    /// Appends output of the console. A line longer than the limit of the size can be broken by a rotation. `note` is
+    /// told before where the log ends, which is in another file after a rotation.
     ///
     /// # Errors
     /// When the file cannot be written or moved; the rest of the output is not logged then.
-    pub fn append(&mut self, bytes: &[u8], now: SystemTime) -> io::Result<()> {
+    pub fn append(
+        &mut self,
+        bytes: &[u8],
+        now: SystemTime,
+        note: impl FnOnce(LogEnd) -> io::Result<()>,
+    ) -> io::Result<()> {
         let text = self.format(bytes, now);
         if text.is_empty() {
             return Ok(());
         }
-        let is_full = self.style.max_size != 0 && self.size + text.len() as u64 > self.style.max_size;
-        if self.size != 0 && is_full {
+        let is_full = self.style.max_size != 0 && self.end.size + text.len() as u64 > self.style.max_size;
+        if self.end.size != 0 && is_full {
             self.rotate()?;
         }
         if self.file.is_none() {
             self.reopen()?;
         }
-        if let Some(file) = &mut self.file {
-            file.write_all(&text)?;
-            self.size += text.len() as u64;
-        }
-        Ok(())
+        note(self.end)?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let outcome = file.write_all(&text);
+        // A full disk may have taken a part.
+        self.end = end_of(file)?;
+        outcome
     }
 
     fn format(&mut self, bytes: &[u8], now: SystemTime) -> Vec<u8> {
@@ -124,6 +174,11 @@ impl Log {
     }
 }
 
+fn end_of(file: &File) -> io::Result<LogEnd> {
+    let metadata = file.metadata()?;
+    Ok(LogEnd { inode: metadata.ino(), size: metadata.len() })
+}
+
 /// The name of a domain as part of a file's name: one that would lead elsewhere, or that is no text, is made harmless.
 pub fn file_name(domain: &str) -> String {
     let is_plain = |letter: &char| !letter.is_control() && *letter != '/';
@@ -150,7 +205,7 @@ mod tests {
         let mut log = Log::open(folder.path().join("log"), style).unwrap();
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         for (second, piece) in [(1, "one"), (2, " line\n"), (3, "\r\ntwo\r\n"), (4, "\rthree")] {
-            log.append(piece.as_bytes(), at(second)).unwrap();
+            log.append(piece.as_bytes(), at(second), |_| Ok(())).unwrap();
         }
         let day = "[1970-01-01 00:00:0";
         let expected = format!("{day}1Z] one line\n{day}3Z] \n{day}3Z] two\r\n{day}4Z] three");
@@ -164,7 +219,7 @@ mod tests {
             [(PLAIN, "a\x1b[1mb"), (LogStyle { replace_escape: true, ..PLAIN }, "a.[1mb")]
         {
             let mut log = Log::open(folder.path().join(expected), style).unwrap();
-            log.append(b"a\x1b[1mb", SystemTime::now()).unwrap();
+            log.append(b"a\x1b[1mb", SystemTime::now(), |_| Ok(())).unwrap();
             assert_eq!(read(&folder, expected), expected);
         }
     }
@@ -176,7 +231,10 @@ mod tests {
         let path = folder.path().join("log");
         for piece in ["first line", "second", "3rd", "fourth one", "a line that is too long"] {
             // A daemon that is started again counts on.
-            Log::open(path.clone(), style).unwrap().append(piece.as_bytes(), SystemTime::now()).unwrap();
+            Log::open(path.clone(), style)
+                .unwrap()
+                .append(piece.as_bytes(), SystemTime::now(), |_| Ok(()))
+                .unwrap();
         }
         assert_eq!(read(&folder, "log"), "a line that is too long");
         assert_eq!(read(&folder, "log.1"), "fourth one");
@@ -190,7 +248,7 @@ mod tests {
         let style = LogStyle { max_size: 4, ..PLAIN };
         let mut log = Log::open(folder.path().join("log"), style).unwrap();
         for piece in ["1234", "5678"] {
-            log.append(piece.as_bytes(), SystemTime::now()).unwrap();
+            log.append(piece.as_bytes(), SystemTime::now(), |_| Ok(())).unwrap();
         }
         assert_eq!(read(&folder, "log"), "5678");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -200,11 +258,11 @@ mod tests {
     fn log_moved_away_by_others_is_opened_again() {
         let folder = Folder::new();
         let mut log = Log::open(folder.path().join("log"), PLAIN).unwrap();
-        log.append(b"old", SystemTime::now()).unwrap();
+        log.append(b"old", SystemTime::now(), |_| Ok(())).unwrap();
         fs::rename(log.path(), folder.path().join("moved")).unwrap();
-        log.append(b" still", SystemTime::now()).unwrap();
+        log.append(b" still", SystemTime::now(), |_| Ok(())).unwrap();
         log.reopen().unwrap();
-        log.append(b"new", SystemTime::now()).unwrap();
+        log.append(b"new", SystemTime::now(), |_| Ok(())).unwrap();
         assert_eq!((&*read(&folder, "moved"), &*read(&folder, "log")), ("old still", "new"));
     }
 
@@ -215,10 +273,56 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let mut log = Log::open(path.join("log"), PLAIN).unwrap();
         fs::remove_dir_all(&path).unwrap();
-        assert!(log.reopen().is_err() && log.append(b"lost", SystemTime::now()).is_err());
+        assert!(log.reopen().is_err() && log.append(b"lost", SystemTime::now(), |_| Ok(())).is_err());
         fs::create_dir(&path).unwrap();
-        log.append(b"back", SystemTime::now()).unwrap();
+        log.append(b"back", SystemTime::now(), |_| Ok(())).unwrap();
         assert_eq!(read(&folder, "logs/log"), "back");
+    }
+
+    #[test]
+    fn piece_that_was_not_noted_is_cut_off_and_nothing_that_others_wrote() {
+        let folder = Folder::new();
+        let path = folder.path().join("log");
+        let mut log = Log::open(path.clone(), LogStyle { timestamps: true, ..PLAIN }).unwrap();
+        let mut noted = Vec::new();
+        for piece in ["noted\n", "lost"] {
+            log.append(piece.as_bytes(), UNIX_EPOCH, |end| {
+                noted.push(end);
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(noted[1], LogEnd { inode: noted[0].inode, size: 29 });
+        let style = LogStyle { timestamps: true, ..PLAIN };
+        let mut again = Log::open(path.clone(), style).unwrap();
+        let elsewhere = LogEnd { inode: noted[1].inode + 1, ..noted[1] };
+        let beyond = LogEnd { size: 1000, ..noted[1] };
+        for end in [LogEnd::default(), elsewhere, beyond, log.end()] {
+            again.cut_back(end).unwrap();
+            assert_eq!(again.end(), log.end());
+        }
+        again.cut_back(noted[1]).unwrap();
+        assert_eq!(read(&folder, "log"), "[1970-01-01 00:00:00Z] noted\n");
+        // In the middle of a line no time is due, and it is known where a line begins.
+        again.append(b"once", UNIX_EPOCH, |_| Ok(())).unwrap();
+        Log::open(path, style).unwrap().append(b" more", UNIX_EPOCH, |_| Ok(())).unwrap();
+        let line = "[1970-01-01 00:00:00Z] ";
+        assert_eq!(read(&folder, "log"), format!("{line}noted\n{line}once more"));
+    }
+
+    #[test]
+    fn file_that_follows_a_full_one_is_noted_before_anything_is_in_it() {
+        let folder = Folder::new();
+        let style = LogStyle { max_size: 4, keep: 1, ..PLAIN };
+        let mut log = Log::open(folder.path().join("log"), style).unwrap();
+        log.append(b"full", UNIX_EPOCH, |_| Ok(())).unwrap();
+        let full = log.end();
+        log.append(b"next", UNIX_EPOCH, |end| {
+            assert_ne!(end.inode, full.inode);
+            assert_eq!(end.size, 0);
+            Ok(())
+        })
+        .unwrap();
     }
 
     proptest! {

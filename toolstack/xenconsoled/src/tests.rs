@@ -1,6 +1,7 @@
 //! The whole daemon and its viewers, over a fake host and a store in memory.
 
 mod host;
+mod kills;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

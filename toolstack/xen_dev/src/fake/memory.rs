@@ -1,11 +1,12 @@
-//! The memory of the fake host's domains: a sparse file for each address space.
+//! The memory of the fake host's domains: a sparse file for each address space, in memory or in a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, fallocate, ftruncate, memfd_create, open};
 use rustix::io::Errno;
 
 use crate::linux::FRAME;
@@ -14,6 +15,8 @@ use crate::{Access, Domid, MAX_FOREIGN_FRAMES, MapError, Resource, SharedMemory}
 
 /// Frames of an address space: 48 bits of addresses.
 const FRAMES: u64 = 1 << 36;
+/// Frames of one in a folder: file systems have limits.
+const FRAMES_IN_FOLDER: u64 = 1 << 24;
 /// First frame of the pages that Dom0 grants to others.
 const FIRST_GRANTED: u64 = 0x100_0000;
 
@@ -26,6 +29,8 @@ enum Space {
 
 #[derive(Default)]
 pub(super) struct Memory {
+    /// Where files are that other processes share; else they are in memory.
+    pub(super) folder: Option<PathBuf>,
     files: BTreeMap<Space, OwnedFd>,
     present: BTreeSet<(Domid, u64)>,
     grants: BTreeMap<(Domid, u32), u64>,
@@ -158,8 +163,15 @@ impl Memory {
         Ok(match self.files.entry(space) {
             Entry::Occupied(file) => file.into_mut(),
             Entry::Vacant(slot) => {
-                let file = memfd_create("fake-xen", MemfdFlags::CLOEXEC)?;
-                ftruncate(&file, FRAMES * FRAME as u64)?;
+                let (file, frames) = match (&self.folder, space) {
+                    (Some(folder), Space::Physmap(domid)) => {
+                        let path = folder.join(format!("memory-{domid}"));
+                        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+                        (open(path, flags, Mode::RUSR | Mode::WUSR)?, FRAMES_IN_FOLDER)
+                    }
+                    _ => (memfd_create("fake-xen", MemfdFlags::CLOEXEC)?, FRAMES),
+                };
+                ftruncate(&file, frames * FRAME as u64)?;
                 slot.insert(file)
             }
         })

@@ -10,6 +10,7 @@ mod call;
 mod events;
 mod memory;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::Errno;
@@ -62,6 +63,12 @@ impl FakeXen {
         let xen = Self::default();
         xen.on_hypercall(answer);
         xen
+    }
+
+    /// Keeps domains' memory in files in this folder, which must be asked for before there is any: other processes that
+    /// do the same have the same memory.
+    pub fn keep_memory_in(&self, folder: impl Into<PathBuf>) {
+        lock(&self.host.memory).folder = Some(folder.into());
     }
 
     /// Replaces the closure that answers hypercalls.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
@@ -18,7 +18,7 @@ use xenstore_client::{Client, Operations};
 use xenstore_store::{Peer, Quotas, Store};
 
 use crate::daemon::{Daemon, Settings, Signals};
-use crate::finder::Finder;
+use crate::finder::{Census, Finder};
 use crate::history::{DomainUuid, History};
 use crate::log::LogStyle;
 use crate::machine::Machine;
@@ -29,14 +29,14 @@ use crate::testkit::Folder;
 pub const GUEST: Domid = Domid::new(5).unwrap();
 /// The guest that floods.
 const NOISY: Domid = Domid::new(6).unwrap();
-const GFN: u64 = 0x40;
-const PORT: u32 = 2;
+pub const GFN: u64 = 0x40;
+pub const PORT: u32 = 2;
 
 const IN: usize = std::mem::offset_of!(XenconsInterface, input);
-const OUT: usize = std::mem::offset_of!(XenconsInterface, output);
+pub const OUT: usize = std::mem::offset_of!(XenconsInterface, output);
 const IN_PROD: usize = std::mem::offset_of!(XenconsInterface, in_prod);
-const OUT_CONS: usize = std::mem::offset_of!(XenconsInterface, out_cons);
-const OUT_PROD: usize = std::mem::offset_of!(XenconsInterface, out_prod);
+pub const OUT_CONS: usize = std::mem::offset_of!(XenconsInterface, out_cons);
+pub const OUT_PROD: usize = std::mem::offset_of!(XenconsInterface, out_prod);
 
 /// Waits until it is so.
 pub fn until(mut is_so: impl FnMut() -> bool) {
@@ -79,6 +79,10 @@ impl Host {
         let store = Some(spawn(move || serve(&listener, &stopped)));
         let client = Mutex::new(Client::connect(&path).unwrap());
         Self { xen: FakeXen::default(), folder, domains: Arc::default(), stop, store, client }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn client(&self) -> Client {
@@ -140,7 +144,7 @@ impl Host {
         name
     }
 
-    fn page(&self, domid: Domid) -> SharedMemory {
+    pub fn page(&self, domid: Domid) -> SharedMemory {
         self.xen.guest_memory(domid, GFN, 1).unwrap()
     }
 
@@ -230,34 +234,13 @@ impl Host {
             self.client.lock().unwrap().write(&format!("/local/domain/{GUEST}/console/tty"), "").unwrap();
         }
         let style = LogStyle { timestamps: false, replace_escape: false, max_size: 0, keep: 0 };
-        let state_dir = self.folder.path().join("state");
-        let settings = Settings {
-            state_dir: state_dir.clone(),
-            guest_logs: Some(self.folder.path().join("logs")),
-            guest_log_style: style,
-            history: 16 << 10,
-            keeps_all,
-        };
-        let _ = fs::remove_file(self.socket());
-        let listener = UnixListener::bind(self.socket()).unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let mut settings = settings(self.folder(), style);
+        settings.keeps_all = keeps_all;
         let (xen, domains) = (self.xen.clone(), Arc::clone(&self.domains));
-        let store = self.folder.path().join("store");
+        let store = self.folder().join("store");
         let thread = spawn(move || {
-            let (news, news_of) = mailbox().unwrap();
-            let (ttys_for, ttys) = mailbox().unwrap();
             let census = Box::new(move || Ok(domains.lock().unwrap().clone()));
-            let finder = Finder { store, census, news, ttys }.start().unwrap();
-            let machine = Machine::new(
-                Box::new(xen.event_channels()),
-                Some(Box::new(xen.clone())),
-                Arc::new(xen),
-                Box::new(|_| true),
-            );
-            let signals = Signals { reopen, end };
-            let daemon = Daemon::new(settings, machine, listener, (news_of, ttys_for), None, signals);
-            daemon.run().unwrap();
-            finder.join().unwrap();
+            run(settings, xen, store, census, Signals { reopen, end });
         });
         let running = Running { signal_reopen, signal_end, thread };
         until(|| UnixStream::connect(self.socket()).is_ok());
@@ -266,6 +249,37 @@ impl Host {
         }
         running
     }
+}
+
+/// Settings of a daemon that keeps its files in this folder.
+pub fn settings(folder: &Path, guest_log_style: LogStyle) -> Settings {
+    Settings {
+        state_dir: folder.join("state"),
+        guest_logs: Some(folder.join("logs")),
+        guest_log_style,
+        history: 16 << 10,
+        keeps_all: false,
+    }
+}
+
+/// Runs a daemon until it is told to end.
+pub fn run(settings: Settings, xen: FakeXen, store: PathBuf, census: Census, signals: Signals) {
+    let socket = crate::socket_path(&settings.state_dir);
+    let _ = fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (news, news_of) = mailbox().unwrap();
+    let (ttys_for, ttys) = mailbox().unwrap();
+    let finder = Finder { store, census, news, ttys }.start().unwrap();
+    let machine = Machine::new(
+        Box::new(xen.event_channels()),
+        Some(Box::new(xen.clone())),
+        Arc::new(xen),
+        Box::new(|_| true),
+    );
+    let daemon = Daemon::new(settings, machine, listener, (news_of, ttys_for), None, signals);
+    daemon.run().unwrap();
+    finder.join().unwrap();
 }
 
 impl Drop for Host {
