@@ -140,14 +140,36 @@ pub enum DomainError {
         domid: Domid,
     },
     /// The domain has such a device.
-    #[error("domain {domid} has {kind} {id} already")]
+    #[error("domain {domid} has {device} already")]
     DeviceThere {
         /// The domain.
         domid: Domid,
-        /// `vbd` or `vif`.
-        kind: &'static str,
-        /// The device's number.
-        id: u32,
+        /// `vbd` or `vif`, and its number.
+        device: String,
+    },
+    /// The domain has no such device.
+    #[error(
+        "domain {domid} has no {device} with a back end in domain 0; `xl block-list` and `xl network-list` show what it has"
+    )]
+    NoDevice {
+        /// The domain.
+        domid: Domid,
+        /// `vbd` or `vif`, and its number.
+        device: String,
+    },
+    /// The guest was asked for a device and keeps it.
+    #[error(
+        "{device} of domain {domid}: the guest did not let go of it within {seconds} s{hint} (to take it: --force)"
+    )]
+    NotReleased {
+        /// The domain.
+        domid: Domid,
+        /// `vbd` or `vif`, and its number.
+        device: String,
+        /// How long was waited.
+        seconds: u64,
+        /// Why, with what stands before it.
+        hint: &'static str,
     },
     /// The kernel has no random numbers.
     #[error("the kernel gives no random numbers: {0}")]

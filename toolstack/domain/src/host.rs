@@ -4,12 +4,15 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host_devices::{BlockDevice, HostError, InterfaceName, Links, LoopDevice};
+use host_devices::{BlockDevice, HostError, InterfaceName, Links, LoopDevice, Script};
 use rustix::fs::{FileType, stat};
 use xen_dev::Domid;
 
 /// How long the kernel may take to make an interface that its back end announced.
 const INTERFACE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a hotplug script may take, as with libxl.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(40);
 
 /// A block device that stands behind a disk.
 pub struct HostDisk {
@@ -58,6 +61,24 @@ pub trait Host {
         bridge: &InterfaceName,
         mtu: Option<u32>,
     ) -> Result<u32, HostError>;
+
+    /// Looks whether there is a hotplug script at a path.
+    ///
+    /// # Errors
+    /// When there is no program.
+    fn find_script(&self, path: &Path) -> Result<(), HostError>;
+
+    /// Waits for the interface that a back end announced.
+    ///
+    /// # Errors
+    /// When it does not come.
+    fn wait_for_interface(&self, interface: &InterfaceName) -> Result<(), HostError>;
+
+    /// Runs a hotplug script to its end.
+    ///
+    /// # Errors
+    /// When it cannot be run, fails or takes too long.
+    fn run_script(&self, script: &Script) -> Result<(), HostError>;
 }
 
 /// The Linux that this program runs on.
@@ -104,5 +125,17 @@ impl Host for LinuxHost {
         }
         links.plug(&port, &bridge, mtu)?;
         Ok(mtu.unwrap_or(bridge.mtu))
+    }
+
+    fn find_script(&self, path: &Path) -> Result<(), HostError> {
+        Script::find(path)
+    }
+
+    fn wait_for_interface(&self, interface: &InterfaceName) -> Result<(), HostError> {
+        Links::open()?.wait_for(interface, INTERFACE_PATIENCE).map(drop)
+    }
+
+    fn run_script(&self, script: &Script) -> Result<(), HostError> {
+        script.run(SCRIPT_PATIENCE)
     }
 }

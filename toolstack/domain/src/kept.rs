@@ -57,6 +57,9 @@ impl Toolstack {
         let lock = self.userdata.lock(owner)?;
         let Some(mut config) = self.read_config(owner)? else { return Ok(()) };
         change(&mut config);
+        if let Some((key, error)) = config.faults().first() {
+            return Err(DomainError::Kept { domid, why: format!("{key}: {error}") });
+        }
         self.write_config(owner, &config, &lock)
     }
 

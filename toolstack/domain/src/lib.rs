@@ -25,7 +25,7 @@ mod toolstack;
 mod tune;
 mod userdata;
 
-pub use device::{Disk, Vif};
+pub use device::{Detach, DeviceStatus, DiskStatus, VifStatus};
 pub use error::DomainError;
 pub use find::Domain;
 pub use host::{Host, HostDisk};

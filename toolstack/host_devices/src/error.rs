@@ -74,6 +74,16 @@ pub enum HostError {
     /// The path does not name a file.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// A hotplug script failed.
+    #[error("script {} failed ({status}){}", .path.display(), if .output.is_empty() { String::new() } else { format!(": {}", .output) })]
+    Script {
+        /// The script.
+        path: PathBuf,
+        /// How it ended.
+        status: String,
+        /// What it said.
+        output: String,
+    },
     /// Others took every loop device that was free.
     #[error("no loop device stays free: others take them faster")]
     NoLoopDevice,

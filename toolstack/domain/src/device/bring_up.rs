@@ -8,6 +8,8 @@ use host_devices::InterfaceName;
 use xen_dev::Domid;
 use xenstore_client::Operations;
 
+use super::script::Action;
+use super::vif::Network;
 use super::{DeviceId, Disk, Kind, Record, Vif, state};
 use crate::host::HostDisk;
 use crate::nodes;
@@ -19,14 +21,15 @@ const OPEN_PAUSE: Duration = Duration::from_millis(1);
 /// Devices that a domain shall get, and what Dom0 holds ready for them. When this is dropped, so is that.
 #[derive(Default)]
 pub(crate) struct Pending {
-    disks: Vec<(Disk, HostDisk)>,
+    /// A script makes what stands behind those without a device.
+    disks: Vec<(Disk, Option<HostDisk>)>,
     vifs: Vec<Vif>,
 }
 
 impl Pending {
     /// The nodes of all devices.
     pub(crate) fn records(&self, domid: Domid) -> Vec<Record> {
-        let disks = self.disks.iter().map(|(disk, host)| disk.record(domid, host));
+        let disks = self.disks.iter().map(|(disk, host)| disk.record(domid, host.as_ref()));
         disks.chain(self.vifs.iter().map(|vif| vif.record(domid))).collect()
     }
 }
@@ -36,13 +39,19 @@ impl Toolstack {
     pub(crate) fn prepare_devices(&mut self, disks: &[Disk], vifs: &[Vif]) -> Result<Pending, DomainError> {
         self.refuse_conflicts(disks, vifs)?;
         for vif in vifs {
-            let failed = |source| DomainError::Host { device: vif.title(), source };
-            self.host.find_bridge(&vif.bridge).map_err(failed)?;
+            let found = match &vif.network {
+                Network::Bridge(bridge) => self.host.find_bridge(bridge),
+                Network::Script { path, .. } => self.host.find_script(path),
+            };
+            found.map_err(|source| DomainError::Host { device: vif.title(), source })?;
         }
         let mut pending = Pending { disks: Vec::new(), vifs: vifs.to_vec() };
         for disk in disks {
-            let failed = |source| DomainError::Host { device: disk.title(), source };
-            let host = self.host.disk(&disk.path, disk.read_only).map_err(failed)?;
+            let host = match &disk.script {
+                None => self.host.disk(&disk.target, disk.read_only).map(Some),
+                Some(script) => self.host.find_script(script).map(|()| None),
+            };
+            let host = host.map_err(|source| DomainError::Host { device: disk.title(), source })?;
             pending.disks.push((disk.clone(), host));
         }
         Ok(pending)
@@ -74,8 +83,14 @@ impl Toolstack {
             return Err(self.late(device, title));
         }
         for (disk, host) in pending.disks {
-            if host.hold.is_some() {
-                self.wait_until_opened(domid, &disk)?;
+            match host {
+                Some(HostDisk { hold: None, .. }) => {}
+                // It is held until the back end has opened it.
+                Some(_held) => self.wait_until_opened(domid, &disk)?,
+                None => {
+                    self.make_by_script(domid, &disk)?;
+                    self.wait_until_opened(domid, &disk)?;
+                }
             }
         }
         pending.vifs.iter().try_for_each(|vif| self.plug(domid, vif))
@@ -121,42 +136,36 @@ impl Toolstack {
         Ok(())
     }
 
-    /// Puts Dom0's end of an interface into its bridge and tells the back end that it may connect.
+    /// Lets a disk's script make the device that stands behind it.
+    fn make_by_script(&mut self, domid: Domid, disk: &Disk) -> Result<(), DomainError> {
+        let device = DeviceId { kind: Kind::Vbd, domid, id: disk.number };
+        self.run_script(device, &disk.title(), Action::Add)?;
+        if self.value(&device.back(), "physical-device")?.is_none() {
+            let reason = "its script did not write physical-device".to_owned();
+            return Err(DomainError::BackEnd { domid, device: disk.title(), reason });
+        }
+        Ok(())
+    }
+
+    /// Puts Dom0's end of an interface into its bridge, or lets its script do so, and tells the back end that it may connect.
     fn plug(&mut self, domid: Domid, vif: &Vif) -> Result<(), DomainError> {
-        let failed = |source| DomainError::Host { device: vif.title(), source };
-        let interface = InterfaceName::new(&vif.kernel_name(domid)).map_err(failed)?;
-        let mtu = self.host.plug(&interface, vif.name.as_ref(), &vif.bridge, vif.mtu).map_err(failed)?;
         let device = DeviceId { kind: Kind::Vif, domid, id: vif.id };
+        let mtu = match &vif.network {
+            Network::Bridge(bridge) => {
+                let failed = |source| DomainError::Host { device: vif.title(), source };
+                let interface = InterfaceName::new(&device.interface()).map_err(failed)?;
+                Some(self.host.plug(&interface, vif.name.as_ref(), bridge, vif.mtu).map_err(failed)?)
+            }
+            Network::Script { .. } => {
+                self.run_script(device, &vif.title(), Action::Add)?;
+                None
+            }
+        };
         Ok(self.store.transaction(|store| {
-            store.write(&format!("{}/mtu", device.front()), mtu.to_string())?;
+            if let Some(mtu) = mtu {
+                store.write(&format!("{}/mtu", device.front()), mtu.to_string())?;
+            }
             store.write(&format!("{}/hotplug-status", device.back()), "connected")
         })?)
-    }
-}
-
-impl Toolstack {
-    /// Gives a domain that is there more disks and interfaces.
-    ///
-    /// # Errors
-    /// What is missing, taken by others, or refused by a back end. The domain has none of the devices then.
-    pub fn attach(&mut self, domid: Domid, disks: &[Disk], vifs: &[Vif]) -> Result<(), DomainError> {
-        self.running(domid)?;
-        let pending = self.prepare_devices(disks, vifs)?;
-        let records = pending.records(domid);
-        let devices: Vec<DeviceId> = records.iter().map(|record| record.device).collect();
-        for device in &devices {
-            if nodes::text(&mut self.store, &format!("{}/frontend", device.note()))?.is_some() {
-                let (kind, id) = (device.kind.name(), device.id);
-                return Err(DomainError::DeviceThere { domid, kind, id });
-            }
-        }
-        let attached = self
-            .store
-            .transaction(|store| records.iter().try_for_each(|record| record.write(store)))
-            .map_err(DomainError::from)
-            .and_then(|()| self.bring_up_devices(domid, pending));
-        attached.map_err(|error| {
-            error.undone(self.remove(domid, |back| devices.iter().any(|it| it.back() == back)))
-        })
     }
 }

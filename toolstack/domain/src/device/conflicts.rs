@@ -14,10 +14,10 @@ impl Toolstack {
     pub(super) fn refuse_conflicts(&mut self, disks: &[Disk], vifs: &[Vif]) -> Result<(), DomainError> {
         if !disks.is_empty() {
             for device in self.back_ends(Kind::Vbd)? {
-                let writes = self.value(device.back(), "mode")?.as_deref() != Some("r");
-                let Some(path) = self.value(device.note(), "params")? else { continue };
+                let writes = self.value(&device.back(), "mode")?.as_deref() != Some("r");
+                let Some(path) = self.value(&device.note(), "params")? else { continue };
                 let used = real(Path::new(&path));
-                let clash = |disk: &&Disk| (writes || !disk.read_only) && real(&disk.path) == used;
+                let clash = |disk: &&Disk| (writes || !disk.read_only) && real(&disk.target) == used;
                 if let Some(disk) = disks.iter().find(clash) {
                     let (disk, domid) = (disk.title(), device.domid);
                     return Err(DomainError::DiskInUse { disk, path, domid });
@@ -26,7 +26,7 @@ impl Toolstack {
         }
         if !vifs.is_empty() {
             for device in self.back_ends(Kind::Vif)? {
-                let Some(mac) = self.value(device.back(), "mac")? else { continue };
+                let Some(mac) = self.value(&device.back(), "mac")? else { continue };
                 if vifs.iter().any(|vif| mac.parse().is_ok_and(|mac: Mac| mac == vif.mac)) {
                     return Err(DomainError::MacInUse { mac, domid: device.domid });
                 }
@@ -45,10 +45,6 @@ impl Toolstack {
             found.extend(ids.iter().filter_map(|id| Some(DeviceId { kind, domid, id: id.parse().ok()? })));
         }
         Ok(found)
-    }
-
-    fn value(&mut self, base: String, name: &str) -> Result<Option<String>, DomainError> {
-        Ok(nodes::text(&mut self.store, &format!("{base}/{name}"))?)
     }
 }
 

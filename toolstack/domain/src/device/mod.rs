@@ -1,18 +1,27 @@
 //! Devices of a domain: a front end in its nodes, a back end in those of Dom0, and libxl's note of both.
 
+mod attach;
 pub(crate) mod bring_up;
 mod conflicts;
 pub(crate) mod console;
+mod detach;
 mod disk;
+mod found;
 mod remove;
-mod vif;
+mod script;
+mod status;
+pub(crate) mod vif;
 
 use xen_dev::Domid;
 use xenstore_client::Operations;
+use xl_config::Text;
 
-pub use disk::Disk;
-pub use vif::Vif;
+pub use detach::Detach;
+pub(crate) use disk::Disk;
+pub use status::{DeviceStatus, DiskStatus, VifStatus};
+pub(crate) use vif::Vif;
 
+use crate::DomainError;
 use crate::nodes::{self, BACK_ENDS, home, make_anew, notes, readable, write_all};
 
 /// States of the two ends of a device (`xenbus_state` in `io/xenbus.h`), as they stand in xenstore.
@@ -54,6 +63,16 @@ pub(crate) struct DeviceId {
 }
 
 impl DeviceId {
+    /// The device for people.
+    fn title(self) -> String {
+        format!("{} {}", self.kind.name(), self.id)
+    }
+
+    /// The name that netback gives to Dom0's end of an interface.
+    fn interface(self) -> String {
+        format!("vif{}.{}", self.domid, self.id)
+    }
+
     /// Where the front end's nodes are.
     pub(crate) fn front(self) -> String {
         let (home, kind, id) = (home(self.domid), self.kind.name(), self.id);
@@ -78,6 +97,17 @@ impl DeviceId {
     /// Where the tools' own notes are.
     pub(crate) fn note(self) -> String {
         format!("{}/device/{}/{}", notes(self.domid), self.kind.name(), self.id)
+    }
+}
+
+/// Back ends are in Dom0.
+fn check_back_end(key: &'static str, backend: &Option<Text>) -> Result<(), DomainError> {
+    match backend.as_ref().map(|name| name.as_str()) {
+        None | Some("0" | "Domain-0") => Ok(()),
+        Some(other) => {
+            let why = format!("back end {other}: these tools have back ends in domain 0 alone");
+            Err(DomainError::Key { key, why })
+        }
     }
 }
 

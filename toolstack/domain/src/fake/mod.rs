@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use host_devices::{HostError, InterfaceName};
+use host_devices::{HostError, InterfaceName, Script};
 use rustix::io::Errno;
 use xen_ctrl::{Cpu, XenCtrl};
 use xen_dev::Domid;
@@ -20,7 +20,7 @@ use xenstore_client::{Client, Operations};
 
 pub use self::folder::TemporaryFolder;
 pub use self::hypervisor::FakeDomain;
-pub use self::kernel::BackEnds;
+pub use self::kernel::{BackEnds, Guests};
 
 use self::hypervisor::Hypervisor;
 use self::kernel::Kernel;
@@ -32,7 +32,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// The host. It has a bridge `xenbr0`, a file `/disk`, a block device `/dev/sdb`, and Dom0 with 2 vCPUs.
+/// The host. It has a bridge `xenbr0`, a file `/disk`, a block device `/dev/sdb`, hotplug
+/// scripts in `/etc/xen/scripts`, and Dom0 with 2 vCPUs.
 pub struct FakeHost {
     hypervisor: Arc<Mutex<Hypervisor>>,
     devices: Arc<Devices>,
@@ -47,14 +48,19 @@ impl FakeHost {
         Self::with_back_ends(BackEnds::Work)
     }
 
-    /// A host whose back ends do this.
+    /// A host whose back ends do this, with guests that have no drivers.
     pub fn with_back_ends(back_ends: BackEnds) -> Self {
+        Self::with(back_ends, Guests::None)
+    }
+
+    /// A host whose back ends and guests do this.
+    pub fn with(back_ends: BackEnds, guests: Guests) -> Self {
         let hypervisor = Arc::new(Mutex::new(Hypervisor::new()));
         let store = Xenstore::start(Arc::clone(&hypervisor));
         let host = Self {
             hypervisor,
             devices: Arc::default(),
-            kernel: Some(Kernel::start(store.client(), back_ends)),
+            kernel: Some(Kernel::start(store.client(), back_ends, guests)),
             store,
             userdata: TemporaryFolder::new("userdata"),
         };
@@ -151,6 +157,16 @@ impl FakeHost {
         lock(&self.devices.released).clone()
     }
 
+    /// Hotplug scripts that were run.
+    pub fn scripts(&self) -> Vec<Script> {
+        lock(&self.devices.scripts).clone()
+    }
+
+    /// Makes hotplug scripts do this, rather than nothing.
+    pub fn on_script(&self, act: impl Fn(&Script) -> Result<(), HostError> + Send + 'static) {
+        *lock(&self.devices.on_script) = Some(Box::new(act));
+    }
+
     /// Text that the hypervisor got as debug keys.
     pub fn debug_keys(&self) -> String {
         lock(&self.hypervisor).keys.clone()
@@ -176,7 +192,12 @@ struct Devices {
     held: AtomicUsize,
     plugged: Mutex<Vec<(String, Option<String>, String)>>,
     released: Mutex<Vec<String>>,
+    scripts: Mutex<Vec<Script>>,
+    on_script: Mutex<Option<ScriptAction>>,
 }
+
+/// What a hotplug script does.
+type ScriptAction = Box<dyn Fn(&Script) -> Result<(), HostError> + Send>;
 
 /// A device that is held.
 struct Held(Arc<Devices>);
@@ -227,5 +248,21 @@ impl Host for Arc<Devices> {
         let port = (interface.to_string(), name.map(ToString::to_string), bridge.to_string());
         lock(&self.plugged).push(port);
         Ok(mtu.unwrap_or(1400))
+    }
+
+    fn find_script(&self, path: &Path) -> Result<(), HostError> {
+        match path.starts_with("/etc/xen/scripts") {
+            true => Ok(()),
+            false => Err(HostError::File { what: "run", path: path.to_owned(), errno: Errno::NOENT }),
+        }
+    }
+
+    fn wait_for_interface(&self, _: &InterfaceName) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn run_script(&self, script: &Script) -> Result<(), HostError> {
+        lock(&self.scripts).push(script.clone());
+        lock(&self.on_script).as_ref().map_or(Ok(()), |act| act(script))
     }
 }

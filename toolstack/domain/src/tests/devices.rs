@@ -1,43 +1,28 @@
 //! Disks and interfaces with back ends that work, fail, are missing or stick.
 
-use host_devices::InterfaceName;
 use xenstore_client::Operations;
+use xl_config::{Disk, Vif};
 
 use super::id;
+use crate::DomainError;
 use crate::fake::{BackEnds, FakeHost};
-use crate::{Disk, DomainError, Vif};
 
-fn disk(path: &str) -> Disk {
-    Disk {
-        path: path.into(),
-        name: "xvda".to_owned(),
-        number: 51712,
-        read_only: true,
-        is_cdrom: false,
-        discard: true,
-        direct_io_safe: false,
-        trusted: true,
-    }
+fn disk(spec: &str) -> Disk {
+    spec.parse().unwrap()
 }
 
-fn vif(bridge: &str) -> Vif {
-    Vif {
-        id: 0,
-        mac: "00:16:3e:01:02:03".parse().unwrap(),
-        bridge: InterfaceName::new(bridge).unwrap(),
-        name: Some(InterfaceName::new("web0").unwrap()),
-        mtu: None,
-        rate: None,
-        ip: None,
-        trusted: true,
-    }
+fn vif(spec: &str) -> Vif {
+    spec.parse().unwrap()
 }
+
+const DISK: &str = "/disk,raw,xvda,ro";
+const VIF: &str = "mac=00:16:3e:01:02:03,bridge=xenbr0,vifname=web0";
 
 /// Gives domain 7 a disk and an interface.
 fn attach(host: &FakeHost) -> Result<(), DomainError> {
     host.add_domain(7, "web");
     let mut tools = host.toolstack();
-    tools.attach(id(7), &[disk("/disk")], &[vif("xenbr0")])
+    tools.attach(id(7), &[disk(DISK)], &[vif(VIF)])
 }
 
 #[test]
@@ -78,14 +63,23 @@ fn device_of_the_host_is_held_only_until_the_back_end_has_it() {
 fn missing_file_and_bridge_are_named_before_anything_is_made() {
     let host = FakeHost::new();
     let mut tools = host.toolstack();
-    let error = |it: Result<_, DomainError>| {
-        it.map(|_: crate::device::bring_up::Pending| ()).unwrap_err().to_string()
+    host.add_domain(7, "web");
+    let before = host.paths();
+    let mut error = |disks: &[&str], vifs: &[&str]| {
+        let disks: Vec<Disk> = disks.iter().map(|spec| disk(spec)).collect();
+        let vifs: Vec<Vif> = vifs.iter().map(|spec| vif(spec)).collect();
+        tools.attach(id(7), &disks, &vifs).unwrap_err().to_string()
     };
-    assert!(error(tools.prepare_devices(&[disk("/none")], &[])).starts_with("disk xvda: cannot find /none"));
-    let text = error(tools.prepare_devices(&[disk("/disk")], &[vif("br9")]));
+    assert!(error(&["/none,raw,xvda,ro"], &[]).starts_with("disk xvda: cannot find /none"));
+    assert!(error(&["none,raw,xvda,ro"], &[]).starts_with("disk xvda: cannot find /dev/none"));
+    let text = error(&[DISK], &["bridge=br9"]);
     assert_eq!(text, "network interface 0: there is no bridge br9; the host has xenbr0");
-    let text = error(tools.prepare_devices(&[disk("/disk"), disk("/none")], &[]));
+    let text = error(&[DISK, "/none,raw,xvdb,ro"], &[]);
     assert!(text.contains("/none"), "{text}");
+    assert!(error(&["script=/none,vdev=xvda,target=x"], &[]).starts_with("disk xvda: cannot run /none: "));
+    assert!(error(&[], &["script=/none"]).starts_with("network interface 0: cannot run /none: "));
+    assert!(error(&[], &["gatewaydev=eth0"]).starts_with("vif: 0: gatewaydev is for a script alone"));
+    assert_eq!(host.paths(), before);
     assert_eq!(host.held_disks(), 0);
 }
 
@@ -142,26 +136,17 @@ fn failed_attach_leaves_nothing_and_other_devices_alone() {
     attach(&host).unwrap();
     let before = host.paths();
     let mut tools = host.toolstack();
-    let error = tools.attach(id(7), &[], &[vif("xenbr0")]).unwrap_err().to_string();
+    let error = tools.attach(id(7), &[], &[vif(VIF)]).unwrap_err().to_string();
     assert!(
         error.starts_with("the hardware address 00:16:3e:01:02:03 is that of an interface of domain 7"),
         "{error}"
     );
-    let other = Vif {
-        id: 1,
-        mac: "02:02:02:02:02:02".parse().unwrap(),
-        bridge: InterfaceName::new("br9").unwrap(),
-        ..vif("xenbr0")
-    };
-    assert!(
-        tools
-            .attach(id(7), &[], std::slice::from_ref(&other))
-            .unwrap_err()
-            .to_string()
-            .contains("no bridge br9")
-    );
-    let again = Vif { id: 0, mac: "02:02:02:02:02:02".parse().unwrap(), ..vif("xenbr0") };
-    assert_eq!(tools.attach(id(7), &[], &[again]).unwrap_err().to_string(), "domain 7 has vif 0 already");
+    let other = tools.attach(id(7), &[], &[vif("bridge=br9")]).unwrap_err().to_string();
+    assert!(other.contains("no bridge br9"), "{other}");
+    let again = tools.attach(id(7), &[], &[vif("devid=0")]).unwrap_err().to_string();
+    assert_eq!(again, "domain 7 has vif 0 already");
+    let again = tools.attach(id(7), &[disk("/dev/sdb,raw,d0p0,r")], &[]).unwrap_err().to_string();
+    assert_eq!(again, "domain 7 has vbd 51712 already");
     assert_eq!(host.paths(), before);
 }
 
@@ -178,10 +163,9 @@ fn disk_that_another_domain_writes_is_refused() {
     attach(&host).unwrap();
     host.add_domain(8, "mail");
     let mut tools = host.toolstack();
-    let writes = Disk { read_only: false, ..disk("/disk") };
-    let error = tools.attach(id(8), &[writes], &[]).unwrap_err().to_string();
+    let error = tools.attach(id(8), &[disk("/disk,raw,xvda,rw")], &[]).unwrap_err().to_string();
     assert!(error.starts_with("disk xvda: /disk is in use by domain 7"), "{error}");
-    tools.attach(id(8), &[disk("/disk")], &[]).unwrap();
+    tools.attach(id(8), &[disk(DISK)], &[]).unwrap();
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The operations on a host in memory.
 
 mod create;
+mod detach;
 mod devices;
 mod kept;
 mod life;
+mod scripts;
 mod supervise;
 
 use xen_dev::Domid;
