@@ -1,9 +1,12 @@
 //! The command line.
 
+mod devices;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::devices::{BlockAttach, BlockDetach, DeviceList, NetworkAttach, NetworkDetach};
 use crate::format::MemoryArgument;
 
 /// Controls Xen's domains.
@@ -58,6 +61,20 @@ pub enum Verb {
     SchedCredit2(SchedCredit2),
     /// List the CPU pools, or one of them
     CpupoolList(CpupoolList),
+    /// Give a running domain a disk
+    BlockAttach(BlockAttach),
+    /// Take a disk from a running domain
+    BlockDetach(BlockDetach),
+    /// List the disks of domains
+    BlockList(DeviceList),
+    /// Give a running domain a network interface
+    NetworkAttach(NetworkAttach),
+    /// Take a network interface from a running domain
+    NetworkDetach(NetworkDetach),
+    /// List the network interfaces of domains
+    NetworkList(DeviceList),
+    /// Replace the configuration from which a domain is made again when it restarts
+    ConfigUpdate(ConfigUpdate),
     /// Send keys to the hypervisor as if typed at its console (`h` prints what there are)
     DebugKeys(DebugKeys),
     /// Send a key to the SysRq of a domain's kernel
@@ -121,6 +138,18 @@ pub struct Create {
     /// Say nothing when all goes well
     #[arg(short, long)]
     pub quiet: bool,
+    /// The configuration, in the form of xl.cfg
+    pub file: PathBuf,
+    /// Settings that replace those of the file, such as `memory=512`
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// Options of `config-update`.
+#[derive(Args, Debug)]
+pub struct ConfigUpdate {
+    /// The domain's name or id
+    pub domain: String,
     /// The configuration, in the form of xl.cfg
     pub file: PathBuf,
     /// Settings that replace those of the file, such as `memory=512`

@@ -1,5 +1,6 @@
 //! What `--json` prints: each listing verb an array of these, `info` one object. Names stay; new ones may be added.
 
+use domain::DeviceStatus;
 use serde::Serialize;
 
 /// A domain, of `xl list --json`.
@@ -67,4 +68,67 @@ pub struct Cpupool {
     pub cpus: Vec<u32>,
     /// Domains in it.
     pub domains: u32,
+}
+
+/// What disks and network interfaces have in common.
+#[derive(Debug, Serialize)]
+pub struct Device {
+    /// The device's number.
+    pub id: u32,
+    /// The domain of its back end.
+    pub back_end_domid: u16,
+    /// The back end's path in xenstore.
+    pub back_end: String,
+    /// State of the front end (`xenbus_state` in `io/xenbus.h`); null when the guest says none.
+    pub state: Option<u32>,
+    /// The front end's event channel; null when the guest says none.
+    pub event_channel: Option<u32>,
+}
+
+impl From<DeviceStatus> for Device {
+    fn from(status: DeviceStatus) -> Self {
+        Self {
+            id: status.id,
+            back_end_domid: status.back_end.get(),
+            back_end: status.back_path,
+            state: status.state,
+            event_channel: status.event_channel,
+        }
+    }
+}
+
+/// A disk, of `xl block-list --json`.
+#[derive(Debug, Serialize)]
+pub struct Disk {
+    /// The domain's id.
+    pub domid: u16,
+    /// What all devices have.
+    #[serde(flatten)]
+    pub device: Device,
+    /// Name in the guest, such as `xvda`.
+    pub vdev: Option<String>,
+    /// Block device or file behind it.
+    pub target: Option<String>,
+    /// Whether the guest may only read it.
+    pub read_only: bool,
+    /// Grant of the ring; null when the guest says none.
+    pub ring_ref: Option<u32>,
+}
+
+/// A network interface, of `xl network-list --json`.
+#[derive(Debug, Serialize)]
+pub struct NetworkInterface {
+    /// The domain's id.
+    pub domid: u16,
+    /// What all devices have.
+    #[serde(flatten)]
+    pub device: Device,
+    /// Hardware address.
+    pub mac: Option<String>,
+    /// Bridge in which Dom0's end is.
+    pub bridge: Option<String>,
+    /// Grant of the ring of what the guest sends; null when it says none.
+    pub tx_ring_ref: Option<u32>,
+    /// Grant of the ring of what it receives; null when it says none.
+    pub rx_ring_ref: Option<u32>,
 }

@@ -1,5 +1,7 @@
 //! Verbs on a host in memory: what they print, and what they do.
 
+mod devices;
+
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use domain::fake::FakeHost;

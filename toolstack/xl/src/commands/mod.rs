@@ -1,11 +1,14 @@
 //! The verbs.
 
+mod block;
+mod config_update;
 mod cpupool;
 mod create;
 mod host;
 mod info;
 mod life;
 mod list;
+mod network;
 mod sched;
 mod uptime;
 mod vcpu;
@@ -44,6 +47,13 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()
         Verb::Uptime(options) => uptime::uptime(options, tools, out),
         Verb::SchedCredit2(options) => sched::credit2(options, tools, out),
         Verb::CpupoolList(options) => cpupool::list(options, tools, out),
+        Verb::BlockAttach(options) => block::attach(options, tools),
+        Verb::BlockDetach(options) => block::detach(options, tools),
+        Verb::BlockList(options) => block::list(options, tools, out),
+        Verb::NetworkAttach(options) => network::attach(options, tools),
+        Verb::NetworkDetach(options) => network::detach(options, tools),
+        Verb::NetworkList(options) => network::list(options, tools, out),
+        Verb::ConfigUpdate(options) => config_update::update(options, tools),
         Verb::DebugKeys(options) => host::debug_keys(options, tools),
         Verb::Sysrq(options) => host::sysrq(options, tools),
         Verb::Trigger(options) => host::trigger(options, tools),
@@ -61,6 +71,11 @@ pub fn message(error: &anyhow::Error) -> String {
 /// The domain's name for a column.
 fn title(domain: &Domain) -> &str {
     domain.name.as_deref().unwrap_or("(null)")
+}
+
+/// A number for a column; -1 when there is none.
+fn number(value: Option<u32>) -> String {
+    value.map_or("-1".to_owned(), |value| value.to_string())
 }
 
 fn print_json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
