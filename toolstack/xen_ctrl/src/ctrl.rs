@@ -74,7 +74,7 @@ impl XenCtrl {
 
     /// Maps guest frames of a domain one behind the other.
     pub fn map_foreign(&self, domid: Domid, gfns: &[u64], access: Access) -> Result<SharedMemory, CtrlError> {
-        self.privcmd.map_foreign(domid, gfns, access).map_err(|source| CtrlError::Map { domid, source })
+        self.privcmd.map_foreign(domid, gfns, access).map_err(|cause| CtrlError::Map { domid, cause })
     }
 
     /// A domctl on a domain; `payload` goes in and comes out.

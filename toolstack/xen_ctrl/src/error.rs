@@ -38,12 +38,12 @@ pub enum CtrlError {
         asked: usize,
     },
     /// Memory of a domain could not be mapped.
-    #[error("domain {domid}: {source}")]
+    #[error("domain {domid}: {cause}")]
     Map {
         /// The domain.
         domid: Domid,
         /// The reason.
-        source: MapError,
+        cause: MapError,
     },
     /// The hypervisor is older or newer than what this program knows.
     #[error(
@@ -154,5 +154,13 @@ mod tests {
         assert!(error(seven, Errno::NOSYS).ends_with("ENOSYS (this hypervisor does not have it)"));
         assert!(error(seven, Errno::IO).ends_with("failed: EIO"));
         assert!(error(seven, Errno::from_raw_os_error(133)).ends_with("failed: errno 133"));
+    }
+    #[test]
+    fn cause_of_a_failed_mapping_is_said_once() {
+        let cause = MapError::Kernel(Errno::NOMEM);
+        let said = cause.to_string();
+        let error = CtrlError::Map { domid: Domid::DOM0, cause };
+        assert_eq!(error.to_string(), format!("domain 0: {said}"));
+        assert!(std::error::Error::source(&error).is_none(), "it would be said again");
     }
 }

@@ -36,7 +36,7 @@ impl XenCtrl {
             domid: Some(domid),
             what: "a grant is not one of the reserved ones, or its frame is too high",
         })?;
-        let map = |source| CtrlError::Map { domid, source };
+        let map = |cause| CtrlError::Map { domid, cause };
         let table = Resource {
             domid,
             kind: XENMEM_resource_grant_table,

@@ -10,12 +10,12 @@ use xenstore_wire::{MessageType, TooLong};
 #[derive(Debug, Error)]
 pub enum Error {
     /// No daemon answers.
-    #[error("cannot connect to xenstore at {}: {source}; is xenstored running?", path.display())]
+    #[error("cannot connect to xenstore at {}: {cause}; is xenstored running?", path.display())]
     Connect {
         /// Socket or device.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The daemon refused the request.
     #[error("xenstore refused {request:?} of {subject}: {}", errno.name())]

@@ -25,6 +25,8 @@
 
 mod client;
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod operations;
 mod transport;
 

@@ -31,7 +31,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source: Errno| Error::Connect { path: path.to_owned(), source: source.into() };
+        let failed = |errno: Errno| Error::Connect { path: path.to_owned(), cause: errno.into() };
         let kind = rustix::fs::stat(path).map_err(failed)?.st_mode;
         if FileType::from_raw_mode(kind) != FileType::Socket {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;

@@ -1,105 +1,13 @@
 //! The client against a store behind a socket.
 
-use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-use xen_abi::Errno;
+use xenstore_client::fake::FakeDaemon;
 use xenstore_client::{Client, Error, Operations};
-use xenstore_store::{ConnectionId, Host, Peer, Quotas, Store};
 use xenstore_wire::{Access, Domid, Permission};
-
-struct NoMachine;
-
-impl Host for NoMachine {
-    fn introduce(&mut self, _: Domid, _: u64, _: u32) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn release(&mut self, _: Domid) {}
-}
-
-/// A store behind a socket, on a thread.
-struct Server {
-    socket: PathBuf,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<u8>>>,
-}
-
-impl Server {
-    fn start(saved: Option<Vec<u8>>, socket: Option<PathBuf>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let socket = socket.unwrap_or_else(|| {
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            std::env::temp_dir().join(format!("xenstore-client-{}-{number}", std::process::id()))
-        });
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || serve(&listener, &stopped, saved));
-        Self { socket, stop, thread: Some(thread) }
-    }
-
-    /// Ends the server without warning and gives its state.
-    fn kill(&mut self) -> Vec<u8> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap()
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.socket).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.thread.is_some() {
-            self.kill();
-        }
-        let _ = std::fs::remove_file(&self.socket);
-    }
-}
-
-fn serve(listener: &UnixListener, stop: &AtomicBool, saved: Option<Vec<u8>>) -> Vec<u8> {
-    let mut store = saved.map_or_else(|| Store::new(Quotas::default()), |saved| Store::load(&saved).unwrap());
-    let old: Vec<_> = store.connections().map(|(id, _)| id).collect();
-    old.into_iter().for_each(|id| store.disconnect(id));
-    let mut clients: Vec<(UnixStream, ConnectionId)> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
-        fds.extend(clients.iter().map(|(stream, _)| PollFd::new(stream, PollFlags::IN)));
-        let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-        poll(&mut fds, Some(&wait)).unwrap();
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        for ((stream, id), _) in clients.iter_mut().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            let mut buffer = [0; 4096];
-            let count = stream.read(&mut buffer).unwrap();
-            if count == 0 || store.receive(*id, &buffer[..count], &mut NoMachine).is_err() {
-                store.disconnect(*id);
-            }
-        }
-        clients.retain(|(_, id)| store.is_connected(*id));
-        for (stream, id) in &mut clients {
-            let mut bytes = Vec::new();
-            store.pending(*id, &mut bytes, usize::MAX);
-            let _ = stream.write_all(&bytes);
-            store.sent(*id, bytes.len());
-        }
-        if ready[0] {
-            clients.push((listener.accept().unwrap().0, store.connect(Peer::Socket { read_only: false })));
-        }
-    }
-    store.save()
-}
 
 #[test]
 fn nodes_are_written_listed_read_and_removed() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     store.write("/a/b", b"bytes \0 and").unwrap();
     store.mkdir("/a/c").unwrap();
@@ -116,7 +24,7 @@ fn nodes_are_written_listed_read_and_removed() {
 
 #[test]
 fn permissions_are_set_and_read() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     store.write("/a", "").unwrap();
     let list = [(Domid(0), Access::NONE), (Domid(3), Access::BOTH)]
@@ -127,7 +35,7 @@ fn permissions_are_set_and_read() {
 
 #[test]
 fn a_list_longer_than_a_message_comes_whole() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     let names: Vec<String> = (0..600).map(|number| format!("a-rather-long-name-{number:04}")).collect();
     names.iter().for_each(|name| store.mkdir(&format!("/big/{name}")).unwrap());
@@ -136,7 +44,7 @@ fn a_list_longer_than_a_message_comes_whole() {
 
 #[test]
 fn a_transaction_is_repeated_until_nobody_interferes() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let (mut store, mut other) = (server.client(), server.client());
     store.write("/n", "1").unwrap();
     let mut runs = 0;
@@ -155,7 +63,7 @@ fn a_transaction_is_repeated_until_nobody_interferes() {
 
 #[test]
 fn a_transaction_that_fails_leaves_nothing() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     let outcome = store.transaction(|transaction| {
         transaction.write("/n", "1")?;
@@ -167,7 +75,7 @@ fn a_transaction_that_fails_leaves_nothing() {
 
 #[test]
 fn events_arrive_in_order_and_waiting_ends_in_time() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let (mut store, mut other) = (server.client(), server.client());
     store.watch("/w", "token").unwrap();
     other.write("/w/x", "").unwrap();
@@ -185,7 +93,7 @@ fn events_arrive_in_order_and_waiting_ends_in_time() {
 
 #[test]
 fn events_that_come_together_with_an_answer_are_not_waited_for_in_vain() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     for path in ["/a", "/b"] {
         store.watch(path, "t").unwrap();
@@ -198,7 +106,7 @@ fn events_that_come_together_with_an_answer_are_not_waited_for_in_vain() {
 
 #[test]
 fn domains_are_introduced_and_released() {
-    let server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     store.introduce(Domid(5), 1, 2).unwrap();
     assert!(store.is_introduced(Domid(5)).unwrap());
@@ -210,13 +118,12 @@ fn domains_are_introduced_and_released() {
 
 #[test]
 fn a_daemon_that_is_restarted_is_found_again_with_watches_set() {
-    let mut server = Server::start(None, None);
+    let server = FakeDaemon::default();
     let mut store = server.client();
     store.watch("/w", "token").unwrap();
     store.write("/kept", "1").unwrap();
     assert!(store.wait_event(Some(Duration::ZERO)).unwrap().is_some());
-    let saved = server.kill();
-    let server = Server::start(Some(saved), Some(server.socket.clone()));
+    server.restart(|| {});
     assert_eq!(store.read("/kept").unwrap(), b"1");
     server.client().write("/w", "2").unwrap();
     let event = store.wait_event(Some(Duration::from_secs(5))).unwrap().unwrap();
@@ -225,18 +132,15 @@ fn a_daemon_that_is_restarted_is_found_again_with_watches_set() {
 
 #[test]
 fn a_transaction_starts_over_when_the_daemon_is_restarted() {
-    let mut server = Some(Server::start(None, None));
-    let mut store = server.as_ref().unwrap().client();
+    let server = FakeDaemon::default();
+    let mut store = server.client();
     let mut runs = 0;
     store
         .transaction(|transaction| {
             transaction.write("/n", format!("{runs}"))?;
             runs += 1;
             if runs == 1 {
-                let mut old = server.take().unwrap();
-                let saved = old.kill();
-                server = Some(Server::start(Some(saved), Some(old.socket.clone())));
-                std::mem::forget(old);
+                server.restart(|| {});
             }
             transaction.write("/m", "")
         })
@@ -246,7 +150,9 @@ fn a_transaction_starts_over_when_the_daemon_is_restarted() {
 
 #[test]
 fn where_nobody_listens_the_error_says_so() {
-    let error = Client::connect("/nonexistent/socket").unwrap_err().to_string();
+    let error = Client::connect("/nonexistent/socket").unwrap_err();
+    assert!(std::error::Error::source(&error).is_none(), "the cause would be said twice");
+    let error = error.to_string();
     assert!(error.starts_with("cannot connect to xenstore at /nonexistent/socket: "), "{error}");
     assert!(error.ends_with("is xenstored running?"), "{error}");
 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use xen_ctrl::{Cpu, XenCtrl};
 use xen_dev::Domid;
 use xen_dev::fake::FakeXen;
+use xenstore_client::fake::FakeDaemon;
 use xenstore_client::{Client, Operations};
 
 pub use self::folder::TemporaryFolder;
@@ -24,7 +25,6 @@ pub use self::kernel::{BackEnds, Guests};
 
 use self::hypervisor::Hypervisor;
 use self::kernel::Kernel;
-use self::xenstore::Xenstore;
 use crate::toolstack::Patience;
 use crate::{Host, HostDisk, Toolstack};
 
@@ -38,7 +38,7 @@ pub struct FakeHost {
     hypervisor: Arc<Mutex<Hypervisor>>,
     devices: Arc<Devices>,
     kernel: Option<Kernel>,
-    store: Xenstore,
+    store: FakeDaemon,
     userdata: TemporaryFolder,
 }
 
@@ -56,7 +56,8 @@ impl FakeHost {
     /// A host whose back ends and guests do this.
     pub fn with(back_ends: BackEnds, guests: Guests) -> Self {
         let hypervisor = Arc::new(Mutex::new(Hypervisor::new()));
-        let store = Xenstore::start(Arc::clone(&hypervisor));
+        let known = Arc::clone(&hypervisor);
+        let store = FakeDaemon::new(move |store| xenstore::look_for_ends(store, &known));
         let host = Self {
             hypervisor,
             devices: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use xen_abi::Errno;
 use xen_abi::io::console::XenconsInterface;
 use xen_dev::fake::FakeXen;
 use xen_dev::{Domid, SharedMemory};
+use xenstore_client::fake::FakeDaemon;
 use xenstore_client::{Client, Operations};
-use xenstore_store::{Peer, Quotas, Store};
 
 use crate::daemon::{Daemon, Settings, Signals};
 use crate::finder::{Census, Finder};
@@ -51,19 +50,8 @@ pub struct Host {
     pub xen: FakeXen,
     folder: Folder,
     domains: Arc<Mutex<BTreeMap<Domid, DomainUuid>>>,
-    stop: Arc<AtomicBool>,
-    store: Option<JoinHandle<()>>,
+    store: FakeDaemon,
     client: Mutex<Client>,
-}
-
-struct NoMachine;
-
-impl xenstore_store::Host for NoMachine {
-    fn introduce(&mut self, _: xenstore_wire::Domid, _: u64, _: u32) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn release(&mut self, _: xenstore_wire::Domid) {}
 }
 
 impl Host {
@@ -72,21 +60,22 @@ impl Host {
         for name in ["state", "logs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let path = folder.path().join("store");
-        let listener = UnixListener::bind(&path).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let store = Some(spawn(move || serve(&listener, &stopped)));
-        let client = Mutex::new(Client::connect(&path).unwrap());
-        Self { xen: FakeXen::default(), folder, domains: Arc::default(), stop, store, client }
+        let store = FakeDaemon::default();
+        let client = Mutex::new(store.client());
+        Self { xen: FakeXen::default(), folder, domains: Arc::default(), store, client }
     }
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
+    /// Where xenstore listens.
+    pub fn store(&self) -> &Path {
+        self.store.socket()
+    }
+
     pub fn client(&self) -> Client {
-        Client::connect(self.folder.path().join("store")).unwrap()
+        self.store.client()
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -237,7 +226,7 @@ impl Host {
         let mut settings = settings(self.folder(), style);
         settings.keeps_all = keeps_all;
         let (xen, domains) = (self.xen.clone(), Arc::clone(&self.domains));
-        let store = self.folder().join("store");
+        let store = self.store().to_owned();
         let thread = spawn(move || {
             let census = Box::new(move || Ok(domains.lock().unwrap().clone()));
             run(settings, xen, store, census, Signals { reopen, end });
@@ -282,14 +271,6 @@ pub fn run(settings: Settings, xen: FakeXen, store: PathBuf, census: Census, sig
     finder.join().unwrap();
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ended = self.store.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
-    }
-}
-
 /// A daemon that runs.
 pub struct Running {
     signal_reopen: UnixStream,
@@ -320,39 +301,5 @@ impl Flood {
     pub fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
-    }
-}
-
-/// Serves xenstore over a socket.
-fn serve(listener: &UnixListener, stop: &AtomicBool) {
-    let mut store = Store::new(Quotas::default());
-    let mut clients = Vec::new();
-    listener.set_nonblocking(true).unwrap();
-    while !stop.load(Ordering::Relaxed) {
-        if let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true).unwrap();
-            clients.push((stream, store.connect(Peer::Socket { read_only: false })));
-        }
-        let mut is_idle = true;
-        for (stream, id) in &mut clients {
-            let mut buffer = [0; 4096];
-            match stream.read(&mut buffer) {
-                Ok(count) if count > 0 && store.receive(*id, &buffer[..count], &mut NoMachine).is_ok() => {
-                    is_idle = false;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                _ => store.disconnect(*id),
-            }
-        }
-        clients.retain(|(_, id)| store.is_connected(*id));
-        for (stream, id) in &mut clients {
-            let mut bytes = Vec::new();
-            store.pending(*id, &mut bytes, usize::MAX);
-            let _ = stream.write_all(&bytes);
-            store.sent(*id, bytes.len());
-        }
-        if is_idle {
-            sleep(Duration::from_millis(1));
-        }
     }
 }

@@ -17,8 +17,9 @@ use crate::log::LogStyle;
 
 /// Kills that a run of all tests has time for.
 const SOME: u32 = 15;
-/// Names the folder to the process.
+/// Names the folder to the process, and where xenstore listens.
 const FOLDER: &str = "XENCONSOLED_TEST_FOLDER";
+const STORE: &str = "XENCONSOLED_TEST_STORE";
 /// Logs are moved away while the daemon is killed, and kept.
 const STYLE: LogStyle = LogStyle { timestamps: false, replace_escape: false, max_size: 20_000, keep: 500 };
 
@@ -26,7 +27,8 @@ const STYLE: LogStyle = LogStyle { timestamps: false, replace_escape: false, max
 #[test]
 #[ignore = "part of other tests"]
 fn process() {
-    let Some(folder) = std::env::var_os(FOLDER).map(std::path::PathBuf::from) else { return };
+    let path = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+    let (Some(folder), Some(store)) = (path(FOLDER), path(STORE)) else { return };
     let xen = FakeXen::default();
     xen.keep_memory_in(&folder);
     xen.add_frames(GUEST, GFN, 1);
@@ -43,12 +45,15 @@ fn process() {
     });
     let ((_reopens, reopen), (_ends, end)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let census = Box::new(|| Ok(BTreeMap::from([(GUEST, [GUEST.get() as u8; 16])])));
-    run(settings(&folder, STYLE), xen, folder.join("store"), census, Signals { reopen, end });
+    run(settings(&folder, STYLE), xen, store, census, Signals { reopen, end });
 }
 
 fn start(host: &Host) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "tests::kills::process", "--ignored"]).env(FOLDER, host.folder());
+    command
+        .args(["--exact", "tests::kills::process", "--ignored"])
+        .env(FOLDER, host.folder())
+        .env(STORE, host.store());
     command.stdout(std::process::Stdio::null()).spawn().unwrap()
 }
 
