@@ -1,9 +1,10 @@
-//! What can be changed while a domain runs: memory, vCPUs, and keys sent to its kernel.
+//! What can be changed while a domain runs: memory and vCPUs, also for when it is made again; and keys sent to its
+//! kernel.
 
 use xen_ctrl::DomainInfo;
 use xen_dev::Domid;
 use xenstore_client::Operations;
-use xl_config::Uuid;
+use xl_config::{MemorySize, Uuid};
 
 use crate::nodes::{self, home};
 use crate::{DomainError, Toolstack};
@@ -33,10 +34,13 @@ impl Toolstack {
         }
         self.ctrl.set_max_memory(domid, kib.saturating_add(SLACK_KIB))?;
         let uuid = Uuid(info.handle);
-        Ok(self.store.transaction(|store| {
+        self.store.transaction(|store| {
             store.write(&format!("{}/memory/target", home(domid)), kib.to_string())?;
             store.write(&format!("/vm/{uuid}/memory"), (kib / 1024).to_string())
-        })?)
+        })?;
+        self.change_kept(domid, |config| {
+            config.memory = MemorySize::from_kib(kib).unwrap_or(config.memory).min(config.maxmem);
+        })
     }
 
     /// Limits a domain's memory, in KiB, and notes the limit.
@@ -47,7 +51,10 @@ impl Toolstack {
         self.running(domid)?;
         self.ctrl.set_max_memory(domid, kib.saturating_add(SLACK_KIB))?;
         let path = format!("{}/memory/static-max", home(domid));
-        Ok(self.store.write(&path, kib.to_string())?)
+        self.store.write(&path, kib.to_string())?;
+        self.change_kept(domid, |config| {
+            config.maxmem = MemorySize::from_kib(kib).unwrap_or(config.maxmem).max(config.memory);
+        })
     }
 
     /// Lets a domain use its first `count` vCPUs and no other.
@@ -61,11 +68,12 @@ impl Toolstack {
             return Err(DomainError::TooMuch { domid, what: "number of vCPUs", asked, limit });
         }
         let states: Vec<_> = (0..has).map(|vcpu| (vcpu, availability(vcpu < count))).collect();
-        Ok(self.store.transaction(|store| {
+        self.store.transaction(|store| {
             states.iter().try_for_each(|(vcpu, state)| {
                 store.write(&format!("{}/cpu/{vcpu}/availability", home(domid)), state)
             })
-        })?)
+        })?;
+        self.change_kept(domid, |config| config.vcpus = count.clamp(1, config.maxvcpus))
     }
 
     /// Sends a key to the guest kernel's SysRq.

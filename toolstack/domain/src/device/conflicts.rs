@@ -10,8 +10,18 @@ use crate::nodes::{self, BACK_ENDS};
 use crate::{DomainError, Toolstack};
 
 impl Toolstack {
-    /// Refuses disks and addresses that other domains use.
+    /// Refuses disks and addresses that are in use, and what two disks share that one of them writes.
     pub(super) fn refuse_conflicts(&mut self, disks: &[Disk], vifs: &[Vif]) -> Result<(), DomainError> {
+        for (at, disk) in disks.iter().enumerate() {
+            let clash = |other: &&Disk| {
+                !(disk.read_only && other.read_only) && real(&disk.target) == real(&other.target)
+            };
+            if let Some(other) = disks[..at].iter().find(clash) {
+                let (one, other, path) = (&other.name, &disk.name, disk.target.display());
+                let why = format!("{one} and {other} are both {path}, and one writes it (try: both read-only)");
+                return Err(DomainError::Key { key: "disk", why });
+            }
+        }
         if !disks.is_empty() {
             for device in self.back_ends(Kind::Vbd)? {
                 let writes = self.value(&device.back(), "mode")?.as_deref() != Some("r");

@@ -77,18 +77,20 @@ impl Toolstack {
         Ok(late.filter(|_| closed.is_none()))
     }
 
-    /// Runs the scripts of devices, releases what they attached, and removes all nodes: every step, whatever becomes of
-    /// the others.
+    /// Undoes what scripts did for devices, and removes all nodes: every step, whatever becomes of the others.
     pub(super) fn clear(&mut self, found: &[Found]) -> Result<(), DomainError> {
         let mut first_error = Ok(());
         for found in found {
-            if let Some(device) = found.device {
-                first_error = first_error.and(self.run_script(device, &device.title(), Action::Remove));
-            }
-            if let Some(path) = &found.attached {
-                let failed = |source| DomainError::Host { device: found.title(), source };
-                first_error = first_error.and(self.host.release(path).map_err(failed));
-            }
+            // With a loop device, there is nothing else that its script would undo.
+            let undone = match (&found.attached, found.device) {
+                (Some(path), _) => {
+                    let failed = |source| DomainError::Host { device: found.title(), source };
+                    self.host.release(path).map_err(failed)
+                }
+                (None, Some(device)) => self.run_script(device, &device.title(), Action::Remove),
+                (None, None) => Ok(()),
+            };
+            first_error = first_error.and(undone);
         }
         self.store.transaction(|store| {
             found.iter().try_for_each(|device| {

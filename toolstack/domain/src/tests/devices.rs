@@ -166,6 +166,9 @@ fn disk_that_another_domain_writes_is_refused() {
     let error = tools.attach(id(8), &[disk("/disk,raw,xvda,rw")], &[]).unwrap_err().to_string();
     assert!(error.starts_with("disk xvda: /disk is in use by domain 7"), "{error}");
     tools.attach(id(8), &[disk(DISK)], &[]).unwrap();
+    let twice = [disk("/dev/sdb,raw,xvdb,ro"), disk("sdb,raw,xvdc,rw")];
+    let error = tools.attach(id(8), &twice, &[]).unwrap_err().to_string();
+    assert!(error.starts_with("disk: xvdb and xvdc are both /dev/sdb, and one writes it"), "{error}");
 }
 
 #[test]

@@ -91,6 +91,24 @@ fn renamed_domain_is_made_again_under_its_new_name() {
 }
 
 #[test]
+fn changed_memory_and_vcpus_stay_when_the_domain_is_made_again() {
+    let host = FakeHost::new();
+    let mut tools = host.toolstack();
+    let domid = tools.create(&config(&Kernel::new(), "maxvcpus = 4\nvcpus = 3")).unwrap();
+    let kept = |tools: &crate::Toolstack| {
+        let config = tools.kept_config(domid).unwrap().unwrap();
+        (config.memory.kib() >> 10, config.maxmem.kib() >> 10, config.vcpus)
+    };
+    tools.set_vcpus(domid, 2).unwrap();
+    tools.set_memory_target(domid, 48 << 10).unwrap();
+    assert_eq!(kept(&tools), (48, 64, 2));
+    tools.set_memory_max(domid, 32 << 10).unwrap();
+    assert_eq!(kept(&tools), (48, 48, 2), "not less than it starts with");
+    tools.set_memory_max(domid, 96 << 10).unwrap();
+    assert_eq!(kept(&tools), (48, 96, 2));
+}
+
+#[test]
 fn configuration_of_another_domain_is_refused_and_the_earlier_stays() {
     let host = FakeHost::new();
     let kernel = Kernel::new();
