@@ -6,6 +6,7 @@ use xen_dev::Domid;
 use xl_config::{DomainConfig, Text, Uuid};
 
 use crate::create::Wanted;
+use crate::libxl_json;
 use crate::lock_file::LockFile;
 use crate::userdata::Owner;
 use crate::{DomainError, Toolstack};
@@ -78,7 +79,10 @@ impl Toolstack {
     fn write_config(&self, owner: Owner, config: &DomainConfig, lock: &LockFile) -> Result<(), DomainError> {
         let failed =
             |error: serde_json::Error| DomainError::Kept { domid: owner.domid, why: error.to_string() };
-        self.userdata.write(owner, FILE, config.to_json().map_err(failed)?.as_bytes(), lock)
+        let json = config.to_json().map_err(failed)?;
+        let for_libxl = libxl_json::content(owner.domid, config);
+        self.userdata.write(owner, libxl_json::FILE, &for_libxl, lock)?;
+        self.userdata.write(owner, FILE, json.as_bytes(), lock)
     }
 
     fn owner(&self, domid: Domid) -> Result<Owner, DomainError> {

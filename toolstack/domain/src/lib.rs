@@ -16,6 +16,7 @@ pub mod fake;
 mod find;
 mod host;
 mod kept;
+mod libxl_json;
 mod life;
 mod lock_file;
 mod nodes;

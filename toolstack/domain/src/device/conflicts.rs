@@ -18,7 +18,8 @@ impl Toolstack {
             };
             if let Some(other) = disks[..at].iter().find(clash) {
                 let (one, other, path) = (&other.name, &disk.name, disk.target.display());
-                let why = format!("{one} and {other} are both {path}, and one writes it (try: both read-only)");
+                let why =
+                    format!("{one} and {other} are both {path}, and one writes it (try: both read-only)");
                 return Err(DomainError::Key { key: "disk", why });
             }
         }

@@ -8,7 +8,7 @@ mod detach;
 mod disk;
 mod found;
 mod remove;
-mod script;
+pub(crate) mod script;
 mod status;
 pub(crate) mod vif;
 

@@ -20,7 +20,7 @@ pub(super) enum Action {
 }
 
 /// The file of a script.
-pub(super) fn path(script: &str) -> PathBuf {
+pub(crate) fn path(script: &str) -> PathBuf {
     Path::new(FOLDER).join(script)
 }
 

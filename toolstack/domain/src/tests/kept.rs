@@ -32,14 +32,23 @@ fn created_domain_keeps_a_configuration_that_makes_the_same_again() {
     assert_eq!(host.store().read_string("/local/domain/2/device/vif/1/mac").unwrap(), mac);
 }
 
+/// What is kept, by the last parts of the files' names.
+fn files(host: &FakeHost) -> Vec<String> {
+    let entries = std::fs::read_dir(host.userdata()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> =
+        entries.map(|name| name.to_str().unwrap().rsplit('.').next().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn destroyed_domain_leaves_no_file() {
     let host = FakeHost::new();
     let mut tools = host.toolstack();
     let domid = tools.create(&config(&Kernel::new(), "")).unwrap();
-    assert_eq!(std::fs::read_dir(host.userdata()).unwrap().count(), 1);
+    assert_eq!(files(&host), ["libxl-json", "xenoxide-json"]);
     tools.destroy(domid).unwrap();
-    assert_eq!(std::fs::read_dir(host.userdata()).unwrap().count(), 0);
+    assert!(files(&host).is_empty());
     assert!(matches!(tools.kept_config(domid), Err(DomainError::NoSuchDomain(_))));
 }
 
@@ -129,7 +138,8 @@ fn file_that_makes_no_sense_is_named_and_can_be_replaced() {
     let kernel = Kernel::new();
     let mut tools = host.toolstack();
     let domid = tools.create(&config(&kernel, "")).unwrap();
-    let file = std::fs::read_dir(host.userdata()).unwrap().next().unwrap().unwrap().path();
+    let uuid = tools.domain(domid).unwrap().uuid();
+    let file = host.userdata().join(format!("userdata-d.1.{uuid}.xenoxide-json"));
     for text in [&b"{}"[..], b"", b"\xff", b"{\"name\": \"web\", \"more\": 1}"] {
         std::fs::write(&file, text).unwrap();
         let error = tools.kept_config(domid).unwrap_err().to_string();
