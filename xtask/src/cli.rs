@@ -34,7 +34,7 @@ pub enum Verb {
     /// Run system tests again and again for hours
     Soak(UnbuiltOptions),
     /// Feed random input to whatever reads untrusted bytes
-    Fuzz(UnbuiltOptions),
+    Fuzz(FuzzOptions),
     /// Build hypervisor, Dom0 image and demo DomU into dist/
     Build(BuildOptions),
     /// Check format, lints, both CPUs' builds, import rules and the unsafe budget
@@ -177,6 +177,23 @@ pub struct BenchOptions {
     /// Also show in which functions of ours this row's instructions are
     #[arg(long, value_name = "ROW")]
     pub profile: Option<String>,
+}
+
+/// Options of `./x fuzz`.
+#[derive(Args, Clone, Debug)]
+pub struct FuzzOptions {
+    /// Only this target (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// How long each target runs
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Afterwards copy inputs that reach new code into the repository's corpus
+    #[arg(long)]
+    pub keep: bool,
+    /// Replay this file with the one target that is given, and do nothing else
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "keep"])]
+    pub input: Option<std::path::PathBuf>,
 }
 
 /// Options of verbs that are not built yet but already take a CPU.

@@ -2,7 +2,8 @@
 //!
 //! One module per purpose: [`debian`] fetches packages, [`image`] packs Dom0 and DomU images, [`build`]
 //! makes everything under `dist/`, [`machine`] boots it in QEMU and talks to Dom0, [`scenarios`] are the
-//! system tests, [`bench`] counts instructions, [`check`] holds the rules about the source itself.
+//! system tests, [`bench`] counts instructions, [`fuzz`] looks for inputs that make a parser fail, [`check`] holds
+//! the rules about the source itself.
 
 mod bench;
 mod build;
@@ -11,6 +12,7 @@ mod check;
 mod clean;
 mod cli;
 mod debian;
+mod fuzz;
 mod image;
 mod machine;
 mod process;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         Verb::Clean(options) => clean::clean(&workspace, &options).map(done),
         Verb::Bench(options) => bench::bench(&workspace, &options).map(done),
         Verb::Soak(_) => Err(unbuilt::verb("soak")),
-        Verb::Fuzz(_) => Err(unbuilt::verb("fuzz")),
+        Verb::Fuzz(options) => fuzz::fuzz(&workspace, &options).map(done),
     });
     outcome.unwrap_or_else(|error| {
         report::failure(&error);

@@ -186,8 +186,8 @@ fn vcpu_count(hv: &Hypervisor, input: &Dom0Input<'_>) -> u32 {
 fn inspect_kernel<'a>(hv: &Hypervisor, host: &'a HostInfo<'a>) -> Result<Kernel<'a>, Dom0Error<'a>> {
     let module = host.kernel().ok_or(Dom0Error::Kernel(KernelError::Unknown))?;
     let len = module.range.size();
-    let mut head = [0; kernel::HEAD_SIZE];
-    let head = head.get_mut(..(len as usize).min(kernel::HEAD_SIZE)).unwrap_or_default();
+    let mut head = [0; kernel::HEAD_BYTES];
+    let head = head.get_mut(..(len as usize).min(kernel::HEAD_BYTES)).unwrap_or_default();
     read_bytes(hv, Maddr(module.range.start()), head);
     let payload = Payload::detect(head, len).map_err(Dom0Error::Kernel)?;
     let image = match payload {
@@ -208,16 +208,16 @@ fn packed_range(module: &Module<'_>, payload: &Payload) -> Option<Range> {
 /// Unpacks the first bytes of a packed kernel, for its header, and all of it, for its length.
 fn peek_packed<'a>(hv: &Hypervisor, module: &Module<'_>, payload: &Payload) -> Result<Image, Dom0Error<'a>> {
     let mut head = Vec::new();
-    head.try_reserve_exact(kernel::HEAD_SIZE).map_err(|_| Dom0Error::Kernel(KernelError::OutOfMemory))?;
+    head.try_reserve_exact(kernel::HEAD_BYTES).map_err(|_| Dom0Error::Kernel(KernelError::OutOfMemory))?;
     let mut enough = false;
     let range = packed_range(module, payload).ok_or(Dom0Error::Kernel(KernelError::BadData))?;
     let mut last = [0; 4];
     read_bytes(hv, Maddr(range.end().saturating_sub(4)), &mut last);
     let size = u64::from(kernel::unpacked_size(last));
     let unpacked = unpack(hv, range, &mut |piece| {
-        let room = kernel::HEAD_SIZE - head.len();
+        let room = kernel::HEAD_BYTES - head.len();
         head.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-        enough = head.len() == kernel::HEAD_SIZE;
+        enough = head.len() == kernel::HEAD_BYTES;
         !enough
     });
     match unpacked {

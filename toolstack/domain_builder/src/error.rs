@@ -1,4 +1,5 @@
 //! Why a guest cannot be built.
+use kernel_header::HeaderError;
 
 /// What is wrong with a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,20 +12,9 @@ pub enum KernelError {
         "it is of an unsupported format ({0}); use an arm64 Image, plain or compressed with gzip or zstd"
     )]
     Unsupported(&'static str),
-    /// Shorter than its header says.
-    #[error("it should have {need} bytes and has {have}; was the file cut off?")]
-    Truncated {
-        /// Bytes there should be.
-        need: u64,
-        /// Bytes there are.
-        have: u64,
-    },
-    /// The header contradicts itself.
-    #[error("its header contradicts itself; is the file damaged?")]
-    BadHeader,
-    /// A big-endian kernel.
-    #[error("it is big-endian, which is not supported")]
-    BigEndian,
+    /// Its header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// The compressed data does not unpack.
     #[error("its {format} data is damaged or cut off: {detail}")]
     BadData {

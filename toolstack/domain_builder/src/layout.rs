@@ -1,6 +1,7 @@
 //! Where kernel, device tree and RAM disk go: as libxenguest puts them, but with room for all that the kernel uses.
+use kernel_header::Image;
+
 use crate::error::BuildError;
-use crate::kernel::Header;
 use crate::memory::Bank;
 
 /// Room for the device tree: the most bytes that a kernel accepts.
@@ -21,7 +22,7 @@ pub(crate) struct Layout {
 }
 
 /// Finds room in the guest's first bank.
-pub(crate) fn place(bank: Bank, kernel: &Header, ramdisk_bytes: u64) -> Result<Layout, BuildError> {
+pub(crate) fn place(bank: Bank, kernel: &Image, ramdisk_bytes: u64) -> Result<Layout, BuildError> {
     let room = |modules: u64| kernel.text_offset.saturating_add(kernel.size).saturating_add(modules);
     let modules = ramdisk_bytes.checked_next_multiple_of(ALIGN).and_then(|room| room.checked_add(TREE_ROOM));
     let attempt = || {
@@ -58,7 +59,8 @@ mod tests {
     const BASE: u64 = 0x4000_0000;
 
     fn place_in(mib: u64, offset: u64, size: u64, ramdisk: u64) -> Result<Layout, BuildError> {
-        place(Bank { base: BASE, size: mib * MIB }, &Header { text_offset: offset, size }, ramdisk)
+        let kernel = Image { text_offset: offset, size, size_known: true, page_size: None, anywhere: false };
+        place(Bank { base: BASE, size: mib * MIB }, &kernel, ramdisk)
     }
 
     #[test]

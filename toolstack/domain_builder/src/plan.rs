@@ -95,7 +95,7 @@ pub fn plan<'a>(guest: &Guest<'a>) -> Result<Plan<'a>, BuildError> {
         return Err(BuildError::TreeTooLarge { bytes: tree.len(), most: TREE_ROOM });
     }
     let mut segments = vec![
-        Segment { what: "kernel", address: layout.kernel, bytes: kernel.image },
+        Segment { what: "kernel", address: layout.kernel, bytes: kernel.bytes },
         Segment { what: "device tree", address: layout.tree, bytes: Cow::Owned(tree) },
     ];
     segments.extend(ramdisk.map(|ramdisk| Segment {

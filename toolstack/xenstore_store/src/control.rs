@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// What is inconsistent in the state, if anything is.
-    pub(crate) fn check(&self) -> Option<String> {
+    pub fn check(&self) -> Option<String> {
         if !self.tree.is_consistent() {
             return Some("the nodes' owners are not charged for what they own".into());
         }

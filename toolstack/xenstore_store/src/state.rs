@@ -21,6 +21,8 @@ use xenstore_wire::{Access, Domid, Path, Permission};
 const MAGIC: &[u8; 8] = b"XOSTORE1";
 /// Nodes above each other in the longest possible path.
 const DEPTH_MAX: usize = 1600;
+/// How far counters can be: none reaches half of its range in any time that a host runs.
+const COUNTER_MAX: u64 = u64::MAX / 2;
 
 /// Bytes are no saved state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -135,18 +137,22 @@ fn get_store(from: &mut Reader) -> Option<Store> {
     for (name, _) in Quotas::default().list() {
         quotas.set(name, from.u64()?);
     }
-    let generation = from.u64()?;
+    let generation = get_counter(from)?;
     let root = get_node(from, 0, generation).filter(|root| root.name.is_empty())?;
     let mut store = Store::with_tree(quotas, Tree::new(root, generation));
     store.special_permissions = [get_permissions(from)?, get_permissions(from)?];
-    store.next_connection = from.u64()?;
-    store.next_watch = from.u64()?;
-    store.revision = from.u64()?;
-    store.aged_at = from.u64()?;
+    store.next_connection = get_counter(from)?;
+    store.next_watch = get_counter(from)?;
+    store.revision = get_counter(from)?;
+    store.aged_at = get_counter(from)?;
     from.list(|from| get_connection(from, &mut store))?;
     from.list(|from| get_domain(from, &mut store))?;
     let domains = store.connections.values().filter(|connection| matches!(connection.peer, Peer::Domain(_)));
     (from.0.is_empty() && domains.count() == store.domains.len()).then_some(store)
+}
+
+fn get_counter(from: &mut Reader) -> Option<u64> {
+    from.u64().filter(|&counter| counter <= COUNTER_MAX)
 }
 
 fn get_node(from: &mut Reader, depth: usize, newest: u64) -> Option<Node> {

@@ -4,20 +4,15 @@
 //! stream, or the one inside an EFI zboot image, is unpacked by [`Gunzip`] piece by piece.
 //! [`place`] finds room for kernel, device tree and RAM disk in the domain's memory.
 mod gzip;
-mod image;
 mod layout;
-mod zboot;
 
 use core::fmt;
 
-pub use gzip::{Gunzip, Progress, unpacked_size};
-pub use image::Image;
-pub use layout::{DTB_ROOM, Layout, place};
-pub use zboot::Zboot;
+use kernel_header::Compression;
 
-/// Bytes at the start of a file that [`Payload::detect`] wants to see, if the file has so many. The
-/// section table of an image's PE header is mostly within.
-pub const HEAD_SIZE: usize = 4096;
+pub use gzip::{Gunzip, Progress, unpacked_size};
+pub use kernel_header::{HEAD_BYTES, HeaderError, Image, Zboot};
+pub use layout::{DTB_ROOM, Layout, place};
 
 /// What a kernel file is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +26,7 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Tells what a file of `len` bytes is from its first bytes in `head` ([`HEAD_SIZE`] of them,
+    /// Tells what a file of `len` bytes is from its first bytes in `head` ([`HEAD_BYTES`] of them,
     /// or all).
     pub fn detect(head: &[u8], len: u64) -> Result<Self, KernelError> {
         let begins = |magic: &[u8]| head.starts_with(magic);
@@ -39,7 +34,10 @@ impl Payload {
             return Ok(Self::Gzip);
         }
         if let Some(zboot) = Zboot::parse(head, len)? {
-            return Ok(Self::Zboot(zboot));
+            return match zboot.compression {
+                Compression::Gzip => Ok(Self::Zboot(zboot)),
+                other => Err(KernelError::Unsupported(other.name())),
+            };
         }
         if let Some(image) = Image::parse(head, len)? {
             return Ok(Self::Image(image));
@@ -74,17 +72,8 @@ pub enum KernelError {
     Unknown,
     /// A known format (named) that is not supported.
     Unsupported(&'static str),
-    /// The file is shorter than its header says.
-    Truncated {
-        /// Bytes there should be.
-        need: u64,
-        /// Bytes there are.
-        have: u64,
-    },
-    /// The header contradicts itself.
-    BadHeader,
-    /// A big-endian kernel.
-    BigEndian,
+    /// Its header.
+    Header(HeaderError),
     /// The compressed data is damaged.
     BadData,
     /// The compressed data ends before the stream does.
@@ -119,12 +108,7 @@ impl fmt::Display for KernelError {
                      or compressed with gzip"
                 );
             }
-            Self::Truncated { need, have } => {
-                return write!(
-                    f,
-                    "the kernel should have {need} bytes and has {have}; was the file cut off?"
-                );
-            }
+            Self::Header(error) => return error.fmt(f),
             Self::TooLarge { limit } => {
                 return write!(f, "the kernel unpacks to more than {limit} bytes");
             }
@@ -136,8 +120,6 @@ impl fmt::Display for KernelError {
                 );
             }
             Self::Unknown => "the kernel is no arm64 Image and not compressed with gzip",
-            Self::BadHeader => "the kernel's header contradicts itself; is the file damaged?",
-            Self::BigEndian => "the kernel is big-endian, which is not supported",
             Self::BadData => "the compressed kernel is damaged",
             Self::Incomplete => "the compressed kernel ends too early; was the file cut off?",
             Self::BadChecksum => "the compressed kernel is damaged: wrong checksum",
@@ -150,17 +132,39 @@ impl fmt::Display for KernelError {
 
 impl core::error::Error for KernelError {}
 
-/// The `N` bytes at `at`.
-fn bytes_at<const N: usize>(head: &[u8], at: usize) -> Option<[u8; N]> {
-    head.get(at..)?.first_chunk().copied()
+impl From<HeaderError> for KernelError {
+    fn from(error: HeaderError) -> Self {
+        Self::Header(error)
+    }
 }
 
-/// The little-endian 32-bit number at `at`.
-fn le32(head: &[u8], at: usize) -> Option<u32> {
-    bytes_at(head, at).map(u32::from_le_bytes)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{image_header, zboot_header};
 
-/// The little-endian 64-bit number at `at`.
-fn le64(head: &[u8], at: usize) -> Option<u64> {
-    bytes_at(head, at).map(u64::from_le_bytes)
+    #[test]
+    fn forms_that_are_unpacked_or_copied_are_told_apart() {
+        let image = Payload::detect(&image_header(0, 0x1000, 0xa), 64);
+        assert!(matches!(image, Ok(Payload::Image(Image { size: 0x1000, .. }))));
+        assert_eq!(Payload::detect(&gzip::MAGIC, 3), Ok(Payload::Gzip));
+        let head = zboot_header("gzip", 0x1000, 0x2000);
+        let zboot = Payload::detect(&head, 0x3000);
+        assert!(matches!(zboot, Ok(Payload::Zboot(Zboot { offset: 0x1000, len: 0x2000, .. }))));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_name() {
+        let zboot = |name| Payload::detect(&zboot_header(name, 0x1000, 0x2000), 0x3000);
+        for (found, name) in [
+            (zboot("zstd22"), "EFI zboot with zstd"),
+            (zboot("xzkern"), "EFI zboot with xz"),
+            (Payload::detect(b"\x28\xb5\x2f\xfd", 4), "zstd"),
+        ] {
+            assert_eq!(found, Err(KernelError::Unsupported(name)));
+        }
+        let big = image_header(0, 0x1000, 1);
+        assert_eq!(Payload::detect(&big, 64), Err(KernelError::Header(HeaderError::BigEndian)));
+        assert_eq!(Payload::detect(&[0; 64], 64), Err(KernelError::Unknown));
+    }
 }

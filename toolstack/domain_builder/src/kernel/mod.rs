@@ -1,11 +1,9 @@
 //! Kernel files: what a file is, and the arm64 Image in it.
-mod image;
 mod unpack;
-mod zboot;
 
 use std::borrow::Cow;
 
-pub(crate) use image::Header;
+use kernel_header::{Image, Zboot};
 
 use crate::error::KernelError;
 use unpack::Compression;
@@ -16,27 +14,42 @@ pub const MAX_KERNEL_BYTES: u64 = 512 << 20;
 /// A kernel as it goes into memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel<'a> {
-    pub(crate) image: Cow<'a, [u8]>,
-    pub(crate) header: Header,
+    pub(crate) bytes: Cow<'a, [u8]>,
+    pub(crate) header: Image,
 }
 
 impl<'a> Kernel<'a> {
     /// Reads a kernel file; unpacked it has at most `room` bytes.
     pub(crate) fn read(file: &'a [u8], room: u64) -> Result<Self, KernelError> {
         let limit = room.min(MAX_KERNEL_BYTES);
-        let image = match Compression::of(file) {
-            Some(compression) => Cow::Owned(compression.unpack(file, limit)?),
-            None => match zboot::payload(file)? {
-                Some((compression, data)) => Cow::Owned(compression.unpack(data, limit)?),
-                None => Cow::Borrowed(file),
-            },
+        let bytes = match packed(file)? {
+            Some((compression, data)) => Cow::Owned(compression.unpack(data, limit)?),
+            None => Cow::Borrowed(file),
         };
-        match Header::parse(&image)? {
-            Some(_) if image.len() as u64 > limit => Err(KernelError::TooLarge { limit }),
-            Some(header) => Ok(Self { image, header }),
-            None => Err(foreign(&image)),
+        match Image::parse(&bytes, bytes.len() as u64)? {
+            Some(_) if bytes.len() as u64 > limit => Err(KernelError::TooLarge { limit }),
+            Some(header) => Ok(Self { bytes, header }),
+            None => Err(foreign(&bytes)),
         }
     }
+}
+
+/// The compressed kernel in a file: all of it, or the one in a zboot image. `None` when it is not compressed.
+fn packed(file: &[u8]) -> Result<Option<(Compression, &[u8])>, KernelError> {
+    if let Some(compression) = Compression::of(file) {
+        return Ok(Some((compression, file)));
+    }
+    let Some(Zboot { compression, offset, len }) = Zboot::parse(file, file.len() as u64)? else {
+        return Ok(None);
+    };
+    let compression = match compression {
+        kernel_header::Compression::Gzip => Compression::Gzip,
+        kernel_header::Compression::Zstd => Compression::Zstd,
+        other => return Err(KernelError::Unsupported(other.name())),
+    };
+    // The header was checked: these bytes are in the file.
+    let data = file.get(offset as usize..).and_then(|rest| rest.get(..len as usize));
+    Ok(data.map(|data| (compression, data)))
 }
 
 /// The error for what is no arm64 image, by name if it has one.
@@ -62,21 +75,6 @@ const FORMATS: &[(usize, &[u8], &str)] = &[
     (0, b"07070", "cpio archive"),
     (0, b"MZ", "EFI application"),
 ];
-
-/// The `N` bytes at `at`.
-fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-/// The little-endian 32-bit number at `at`.
-fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes_at(bytes, at).map(u32::from_le_bytes)
-}
-
-/// The little-endian 64-bit number at `at`.
-fn le64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes_at(bytes, at).map(u64::from_le_bytes)
-}
 
 #[cfg(test)]
 mod tests;
