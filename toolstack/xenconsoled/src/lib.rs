@@ -6,7 +6,7 @@
 //! serves; [`finder`] follows domains in xenstore on a thread; [`machine`] is Xen. [`start`] opens the real devices.
 //!
 //! Viewers come over a socket ([`viewer`]) or, as those of Xen's own tools, over a terminal whose name is in xenstore
-//! ([`pty`]). [`attach`] is the other side of both.
+//! ([`pty`]). [`attach`] is the other side of both, and [`session`] puts it on a terminal.
 #![forbid(unsafe_code)]
 
 pub mod allowance;
@@ -28,6 +28,7 @@ pub mod protocol;
 pub mod pty;
 pub mod report;
 pub mod ring;
+pub mod session;
 pub mod start;
 pub mod terminal;
 pub mod viewer;

@@ -1,12 +1,14 @@
 //! The command line.
 
 mod devices;
+mod outside;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::devices::{BlockAttach, BlockDetach, DeviceList, NetworkAttach, NetworkDetach};
+pub use self::outside::{Console, Supervise};
 use crate::format::MemoryArgument;
 
 /// Controls Xen's domains.
@@ -27,6 +29,10 @@ pub enum Verb {
     Info(Info),
     /// Create a domain from a configuration file
     Create(Create),
+    /// Attach to a domain's console; Ctrl-] leaves
+    Console(Console),
+    /// Start what looks after domains where it is missing, as after an upgrade of these tools
+    Supervise(Supervise),
     /// End a domain at once
     Destroy(Destroy),
     /// Ask a domain to shut down
@@ -132,6 +138,15 @@ pub struct Create {
     /// Leave the domain paused
     #[arg(short, long)]
     pub paused: bool,
+    /// Attach to the console, before the domain runs
+    #[arg(short = 'c', long, conflicts_with = "foreground")]
+    pub console: bool,
+    /// Look after the domain in this process, until nothing is left to be done
+    #[arg(short = 'F', long, conflicts_with = "unsupervised")]
+    pub foreground: bool,
+    /// Do not look after the domain: nothing is done when it ends
+    #[arg(short = 'e', long = "no-supervisor")]
+    pub unsupervised: bool,
     /// Only check the configuration, and print it as JSON
     #[arg(short = 'n', long)]
     pub dryrun: bool,

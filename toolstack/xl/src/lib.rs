@@ -8,9 +8,11 @@ mod cli;
 mod commands;
 mod format;
 pub mod json;
+mod outside;
 
 #[cfg(test)]
 mod tests;
 
 pub use cli::{Options, Verb};
 pub use commands::{message, run};
+pub use outside::{Outside, RealOutside};

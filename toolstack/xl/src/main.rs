@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use domain::Toolstack;
-use xl::Options;
+use xl::{Options, RealOutside};
 
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = Toolstack::open()
         .map_err(anyhow::Error::from)
-        .and_then(|mut tools| xl::run(&options.verb, &mut tools, &mut out));
+        .and_then(|mut tools| xl::run(&options.verb, &mut tools, &mut out, &RealOutside));
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

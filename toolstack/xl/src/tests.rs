@@ -1,19 +1,28 @@
 //! Verbs on a host in memory: what they print, and what they do.
 
 mod devices;
+mod outside;
+
+use std::fmt;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
-use domain::fake::FakeHost;
+use domain::fake::{FakeHost, TemporaryFolder};
 use xenstore_client::Operations;
 
+use self::outside::FakeOutside;
 use crate::{Options, message, run};
 
 /// Runs a command line and gives what it printed.
 fn xl(host: &FakeHost, line: &str) -> Result<String> {
+    xl_beside(host, &FakeOutside::default(), line)
+}
+
+/// The same, with this around it.
+fn xl_beside(host: &FakeHost, outside: &FakeOutside, line: &str) -> Result<String> {
     let options = Options::try_parse_from(std::iter::once("xl").chain(line.split(' ')))?;
     let mut out = Vec::new();
-    run(&options.verb, &mut host.toolstack(), &mut out)?;
+    run(&options.verb, &mut host.toolstack(), &mut out, outside)?;
     Ok(String::from_utf8(out)?)
 }
 
@@ -231,19 +240,34 @@ fn vcpus_are_pinned_to_cpus_that_the_host_has() {
     assert!(error(&host, "vcpu-pin -f web all 0").starts_with("--force"));
 }
 
+/// A configuration of a domain `web`, and its kernel.
+struct ConfigFile(TemporaryFolder);
+
+impl ConfigFile {
+    fn new(lines: &str) -> Self {
+        let folder = TemporaryFolder::new("xl");
+        let (kernel, file) = (folder.path().join("Image"), folder.path().join("web.cfg"));
+        let mut image = vec![0; 8192];
+        image[16..24].copy_from_slice(&8192u64.to_le_bytes());
+        image[56..60].copy_from_slice(b"ARM\x64");
+        std::fs::write(&kernel, image).unwrap();
+        let text = format!("name = 'web'\nkernel = '{}'\nmemory = 32\n{lines}\n", kernel.display());
+        std::fs::write(&file, text).unwrap();
+        Self(folder)
+    }
+}
+
+impl fmt::Display for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.path().join("web.cfg").display().fmt(f)
+    }
+}
+
 #[test]
 fn domain_is_created_from_a_file_and_settings() {
     let host = FakeHost::new();
-    let folder = std::env::temp_dir().join(format!("xl-create-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let (kernel, file) = (folder.join("Image"), folder.join("web.cfg"));
-    let mut image = vec![0; 8192];
-    image[16..24].copy_from_slice(&8192u64.to_le_bytes());
-    image[56..60].copy_from_slice(b"ARM\x64");
-    std::fs::write(&kernel, image).unwrap();
-    let text = format!("name = 'web'\nkernel = '{}'\nmemory = 32\n", kernel.display());
-    std::fs::write(&file, text).unwrap();
-    let file = file.display();
+    let config = ConfigFile::new("");
+    let file = &config;
     let json: serde_json::Value =
         serde_json::from_str(&xl(&host, &format!("create -n {file} memory=64")).unwrap()).unwrap();
     assert_eq!((&json["name"], &json["memory_kib"]), (&"web".into(), &(64 << 10).into()));
@@ -258,5 +282,4 @@ fn domain_is_created_from_a_file_and_settings() {
     assert!(error(&host, &format!("create {file} memory=lots")).contains("memory"));
     assert!(error(&host, "create /none").starts_with("cannot read /none: "));
     assert_eq!(error(&host, "create /dev/null"), "/dev/null is not a regular file");
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -6,28 +6,63 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use domain::Toolstack;
+use xen_dev::Domid;
 use xl_config::{Document, DomainConfig, MAX_CONFIG_BYTES};
 
+use super::supervise;
+use crate::Outside;
 use crate::cli::Create;
 
-pub(super) fn create(options: &Create, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()> {
+pub(super) fn create(
+    options: &Create,
+    tools: &mut Toolstack,
+    out: &mut dyn Write,
+    outside: &dyn Outside,
+) -> Result<()> {
     let config = read(&options.file, &options.settings)?;
     if options.dryrun {
         return Ok(writeln!(out, "{}", config.to_json()?)?);
     }
     let domid = tools.create(&config)?;
+    let uuid = tools.domain(domid)?.uuid();
+    if options.unsupervised {
+        tools.leave_unsupervised(domid)?;
+    } else if !options.foreground {
+        // Before it can end.
+        if let Err(error) = outside.start_supervisor(uuid, &config.name) {
+            return Err(match tools.destroy(domid) {
+                Ok(()) => error,
+                Err(undo) => error.context(format!("domain {domid} is left: {undo}")),
+            });
+        }
+    }
+    if options.console {
+        return run_on_console(domid, options.paused, tools, outside);
+    }
     if !options.paused {
         tools.unpause(domid)?;
     }
     if !options.quiet {
-        writeln!(
-            out,
-            "domain {domid} is {} {}",
-            config.name,
-            if options.paused { "(paused)" } else { "and runs" }
-        )?;
+        let state = if options.paused { "(paused)" } else { "and runs" };
+        writeln!(out, "domain {domid} is {} {state}", config.name)?;
+        out.flush()?;
     }
-    Ok(())
+    if options.foreground { supervise::look_after(uuid, tools, outside) } else { Ok(()) }
+}
+
+/// Lets a domain run when its console is attached, so that its first output is seen. It runs too if that fails.
+fn run_on_console(domid: Domid, paused: bool, tools: &mut Toolstack, outside: &dyn Outside) -> Result<()> {
+    let mut is_done = paused;
+    let mut run = || -> Result<()> {
+        if !is_done {
+            is_done = true;
+            tools.unpause(domid)?;
+        }
+        Ok(())
+    };
+    let attached = outside.attach(domid, None, 0, &mut run);
+    run()?;
+    attached.with_context(|| format!("domain {domid} is there, but not on this terminal"))
 }
 
 /// The configuration with the settings of the command line. What is odd in it goes to standard error.

@@ -2,6 +2,7 @@
 
 mod block;
 mod config_update;
+mod console;
 mod cpupool;
 mod create;
 mod host;
@@ -10,6 +11,7 @@ mod life;
 mod list;
 mod network;
 mod sched;
+mod supervise;
 mod uptime;
 mod vcpu;
 
@@ -19,17 +21,19 @@ use anyhow::Result;
 use domain::{Domain, DomainError, Toolstack};
 use serde::Serialize;
 
-use crate::Verb;
+use crate::{Outside, Verb};
 
 /// Does what the command line says. What people read goes to `out`.
 ///
 /// # Errors
 /// One that says in a line what is wrong and what to do.
-pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write) -> Result<()> {
+pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dyn Outside) -> Result<()> {
     match verb {
         Verb::List(options) => list::list(options, tools, out),
         Verb::Info(options) => info::info(options, tools, out),
-        Verb::Create(options) => create::create(options, tools, out),
+        Verb::Create(options) => create::create(options, tools, out, outside),
+        Verb::Console(options) => console::console(options, tools, outside),
+        Verb::Supervise(options) => supervise::supervise(options, tools, out, outside),
         Verb::Destroy(options) => life::destroy(options, tools),
         Verb::Shutdown(options) => life::ask(options, life::SHUTDOWN, tools),
         Verb::Reboot(options) => life::ask(options, life::REBOOT, tools),

@@ -2,7 +2,7 @@
 
 use domain::fake::{BackEnds, FakeHost, Guests};
 
-use super::{error, host, xl};
+use super::{ConfigFile, error, host, xl};
 
 #[test]
 fn disks_are_attached_listed_and_detached() {
@@ -97,15 +97,7 @@ fn disk_in_use_is_taken_only_by_force() {
 #[test]
 fn configuration_of_a_domain_is_replaced_for_its_next_start() {
     let host = FakeHost::new();
-    let folder = std::env::temp_dir().join(format!("xl-update-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let (kernel, file) = (folder.join("Image"), folder.join("web.cfg"));
-    let mut image = vec![0; 8192];
-    image[16..24].copy_from_slice(&8192u64.to_le_bytes());
-    image[56..60].copy_from_slice(b"ARM\x64");
-    std::fs::write(&kernel, image).unwrap();
-    std::fs::write(&file, format!("name = 'web'\nkernel = '{}'\nmemory = 32\n", kernel.display())).unwrap();
-    let file = file.display();
+    let file = ConfigFile::new("");
     xl(&host, &format!("create -q -p {file}")).unwrap();
     let tools = host.toolstack();
     let kept = || tools.kept_config(xen_dev::Domid::new(1).unwrap()).unwrap().unwrap();
@@ -118,5 +110,4 @@ fn configuration_of_a_domain_is_replaced_for_its_next_start() {
     assert!(text.contains("memory"), "{text}");
     assert!(error(&host, "config-update web /none").starts_with("cannot read /none: "));
     assert_eq!(kept().disk.len(), 1);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
