@@ -20,6 +20,7 @@ mod libxl_json;
 mod life;
 mod lock_file;
 mod nodes;
+mod progress;
 mod random;
 mod supervise;
 mod toolstack;
@@ -31,6 +32,7 @@ pub use error::DomainError;
 pub use find::Domain;
 pub use host::{Host, HostDisk};
 pub use life::{End, Request};
+pub use progress::Progress;
 pub use toolstack::Toolstack;
 pub use tune::vcpus;
 

@@ -9,6 +9,7 @@ use xenstore_client::Operations;
 use xl_config::Uuid;
 
 use crate::nodes::{self, home, notes};
+use crate::progress::Look;
 use crate::userdata::Owner;
 use crate::{DomainError, Toolstack};
 
@@ -83,10 +84,11 @@ impl Toolstack {
             Some(self.patience.guest),
             |tools| {
                 let waiting = nodes::text(&mut tools.store, &path)?.as_deref() == Some(word);
-                Ok((!waiting || tools.end(domid)?.is_some()).then_some(()))
+                let is_taken = !waiting || tools.end(domid)?.is_some();
+                Ok(Look::of(is_taken.then_some(()), || format!("domain {domid} to take the {word} request")))
             },
         )?;
-        if taken.is_some() {
+        if taken.found().is_some() {
             return Ok(());
         }
         let withdrawn = self.store.transaction(|store| {
@@ -106,9 +108,11 @@ impl Toolstack {
     /// [`DomainError::StillRuns`] when the time is over.
     pub fn wait_for_end(&mut self, domid: Domid, patience: Option<Duration>) -> Result<End, DomainError> {
         let paths = ["@releaseDomain".to_owned()];
-        let end = self.wait_for(&paths, patience, |tools| tools.end(domid))?;
+        let end = self.wait_for(&paths, patience, |tools| {
+            Ok(Look::of(tools.end(domid)?, || format!("the end of domain {domid}")))
+        })?;
         let seconds = patience.unwrap_or_default().as_secs();
-        end.ok_or(DomainError::StillRuns { domid, seconds })
+        end.found().ok_or(DomainError::StillRuns { domid, seconds })
     }
 
     /// Waits until a domain is gone, or about to be.
@@ -116,23 +120,36 @@ impl Toolstack {
     /// # Errors
     /// When the hypervisor or xenstore refuse.
     pub fn wait_until_gone(&mut self, domid: Domid) -> Result<(), DomainError> {
-        let gone = |end: &End| *end == End::Destroyed;
-        let paths = ["@releaseDomain".to_owned()];
-        self.wait_for(&paths, None, |tools| Ok(tools.end(domid)?.filter(gone))).map(drop)
+        self.is_gone_within(domid, None).map(drop)
     }
 
-    /// Waits at most so long until a domain is gone, or about to be, and says whether it is.
-    pub(crate) fn is_gone_within(&mut self, domid: Domid, patience: Duration) -> Result<bool, DomainError> {
-        let gone = |end: &End| *end == End::Destroyed;
-        let paths = ["@releaseDomain".to_owned()];
-        Ok(self.wait_for(&paths, Some(patience), |tools| Ok(tools.end(domid)?.filter(gone)))?.is_some())
+    /// Waits at most so long, or for ever, until a domain is gone, or about to be, and says whether it is.
+    pub(crate) fn is_gone_within(
+        &mut self,
+        domid: Domid,
+        patience: Option<Duration>,
+    ) -> Result<bool, DomainError> {
+        self.has_become(domid, patience, |end| end == Some(End::Destroyed), "to be gone")
     }
 
     /// Waits until a domain has not, or no longer, shut down for this reason.
     pub(crate) fn wait_for_change(&mut self, domid: Domid, from: ShutdownReason) -> Result<(), DomainError> {
-        let paths = ["@releaseDomain".to_owned()];
-        let is_same = |end| end == Some(End::ShutDown(from));
-        self.wait_for(&paths, None, |tools| Ok((!is_same(tools.end(domid)?)).then_some(()))).map(drop)
+        self.has_become(domid, None, |end| end != Some(End::ShutDown(from)), "to go on").map(drop)
+    }
+
+    /// Waits at most so long, or for ever, until how a domain has ended, if it has, is as wanted.
+    fn has_become(
+        &mut self,
+        domid: Domid,
+        patience: Option<Duration>,
+        is_wanted: impl Fn(Option<End>) -> bool,
+        what: &str,
+    ) -> Result<bool, DomainError> {
+        let came = self.wait_for(&["@releaseDomain".to_owned()], patience, |tools| {
+            let found = is_wanted(tools.end(domid)?).then_some(());
+            Ok(Look::of(found, || format!("domain {domid} {what}")))
+        })?;
+        Ok(came.found().is_some())
     }
 
     /// Whether a domain has ended, and how.

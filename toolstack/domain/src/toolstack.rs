@@ -1,12 +1,13 @@
 //! The handle: the hypervisor, xenstore, and Dom0's devices; and waiting for what others do.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xen_ctrl::XenCtrl;
 use xenstore_client::Client;
 
 use crate::host::LinuxHost;
+use crate::progress::{Look, Progress, Wait};
 use crate::userdata::{self, UserData};
 use crate::{DomainError, Host};
 
@@ -31,6 +32,7 @@ pub struct Toolstack {
     pub(crate) host: Box<dyn Host>,
     pub(crate) userdata: UserData,
     pub(crate) patience: Patience,
+    pub(crate) progress: Option<Box<dyn Progress>>,
 }
 
 impl Toolstack {
@@ -49,7 +51,7 @@ impl Toolstack {
             guest: Duration::from_secs(60),
             retry: Duration::from_secs(1),
         };
-        Self { ctrl, store, host, userdata: UserData::new(userdata), patience }
+        Self { ctrl, store, host, userdata: UserData::new(userdata), patience, progress: None }
     }
 
     /// The hypervisor, for what needs no more than that.
@@ -62,18 +64,20 @@ impl Toolstack {
         &mut self.store
     }
 
-    /// Waits until `look` finds something; it looks again whenever something at or below `paths` changes. `None` when
-    /// the time is over.
+    /// Waits until `look` finds something; it looks again whenever something at or below `paths` changes. What was still
+    /// to come when the time is over.
     pub(crate) fn wait_for<T>(
         &mut self,
         paths: &[String],
         patience: Option<Duration>,
-        look: impl FnMut(&mut Self) -> Result<Option<T>, DomainError>,
-    ) -> Result<Option<T>, DomainError> {
+        look: impl FnMut(&mut Self) -> Result<Look<T>, DomainError>,
+    ) -> Result<Look<T>, DomainError> {
+        let mut wait = Wait::new();
         let outcome = paths
             .iter()
             .try_for_each(|path| Ok(self.store.watch(path, TOKEN)?))
-            .and_then(|()| self.look_until(patience, look));
+            .and_then(|()| self.look_until(patience, &mut wait, look));
+        self.say_over(&wait);
         for path in paths {
             // Those that could not be set are not there, and with a broken connection all are gone.
             let _ = self.store.unwatch(path, TOKEN);
@@ -84,18 +88,21 @@ impl Toolstack {
     fn look_until<T>(
         &mut self,
         patience: Option<Duration>,
-        mut look: impl FnMut(&mut Self) -> Result<Option<T>, DomainError>,
-    ) -> Result<Option<T>, DomainError> {
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        wait: &mut Wait,
+        mut look: impl FnMut(&mut Self) -> Result<Look<T>, DomainError>,
+    ) -> Result<Look<T>, DomainError> {
         loop {
             // The next look sees what they tell of.
             while self.store.wait_event(Some(Duration::ZERO))?.is_some() {}
-            if let Some(found) = look(self)? {
-                return Ok(Some(found));
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.store.wait_event(left)?.is_none() {
-                return Ok(None);
+            let what = match look(self)? {
+                Look::Waiting(what) => what,
+                found => return Ok(found),
+            };
+            let until_said = self.say_waiting(wait, &what);
+            let left = patience.map(|patience| patience.saturating_sub(wait.elapsed()));
+            let shortest = left.into_iter().chain(until_said).min();
+            if self.store.wait_event(shortest)?.is_none() && left == shortest {
+                return Ok(Look::Waiting(what));
             }
         }
     }

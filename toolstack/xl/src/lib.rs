@@ -15,4 +15,4 @@ mod tests;
 
 pub use cli::{Options, Verb};
 pub use commands::{message, run};
-pub use outside::{Outside, RealOutside};
+pub use outside::{Outside, ProgressLine, RealOutside};

@@ -1,12 +1,12 @@
 //! `xl`: see the library of this crate.
 #![forbid(unsafe_code)]
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use domain::Toolstack;
-use xl::{Options, RealOutside};
+use xl::{Options, ProgressLine, RealOutside};
 
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
@@ -18,9 +18,12 @@ fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = Toolstack::open()
-        .map_err(anyhow::Error::from)
-        .and_then(|mut tools| xl::run(&options.verb, &mut tools, &mut out, &RealOutside));
+    let done = Toolstack::open().map_err(anyhow::Error::from).and_then(|mut tools| {
+        if io::stderr().is_terminal() {
+            tools.tell_progress(ProgressLine);
+        }
+        xl::run(&options.verb, &mut tools, &mut out, &RealOutside)
+    });
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

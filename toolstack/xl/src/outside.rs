@@ -1,10 +1,12 @@
 //! What verbs do outside of the toolstack: other processes, and the terminal. A trait, so that tests need neither.
 
 use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use domain::Progress;
 use xen_dev::Domid;
 use xenconsoled::STATE_DIR;
 use xenconsoled::log::file_name;
@@ -79,6 +81,23 @@ impl Outside for RealOutside {
         Session { domid, console, number, interactive: false, live: false, state_dir }.run(attached)
     }
 }
+
+/// Shows on standard error, a terminal, what is waited for: one line, which goes when that is over.
+pub struct ProgressLine;
+
+impl Progress for ProgressLine {
+    fn waiting(&mut self, what: &str, seconds: u64) {
+        // Nothing depends on its being seen.
+        let _ = write!(io::stderr(), "{CLEAR_LINE}xl: waiting for {what} ({seconds} s)");
+    }
+
+    fn over(&mut self) {
+        let _ = io::stderr().write_all(CLEAR_LINE.as_bytes());
+    }
+}
+
+/// Goes to the beginning of the line and clears it (ECMA-48, EL).
+const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// The log of the supervisor of a domain that had this name when it was created.
 fn log_path(folder: &Path, name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 //! would do.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host_devices::InterfaceName;
 use xen_dev::Domid;
@@ -13,6 +13,7 @@ use super::vif::Network;
 use super::{DeviceId, Disk, Kind, Record, Vif, state};
 use crate::host::HostDisk;
 use crate::nodes;
+use crate::progress::{Look, Wait};
 use crate::{DomainError, Toolstack};
 
 /// Pause between two looks whether a back end has opened its device, which nothing announces.
@@ -74,12 +75,12 @@ impl Toolstack {
             for (device, title) in &devices {
                 if !tools.is_up(*device, title)? {
                     late = Some((*device, title));
-                    return Ok(None);
+                    return Ok(Look::Waiting(format!("the back end of {title}")));
                 }
             }
-            Ok(Some(()))
+            Ok(Look::Found(()))
         })?;
-        if let (None, Some((device, title))) = (up, late) {
+        if let (Look::Waiting(_), Some((device, title))) = (up, late) {
             return Err(self.late(device, title));
         }
         for (disk, host) in pending.disks {
@@ -125,15 +126,22 @@ impl Toolstack {
     /// Waits until a disk's back end has opened the device that is held for it.
     fn wait_until_opened(&mut self, domid: Domid, disk: &Disk) -> Result<(), DomainError> {
         let device = DeviceId { kind: Kind::Vbd, domid, id: disk.number };
-        let start = Instant::now();
-        while !self.host.has_opened(domid, disk.number) {
-            self.is_up(device, &disk.title())?;
-            if start.elapsed() > self.patience.back_end {
-                return Err(self.late(device, &disk.title()));
+        let mut wait = Wait::new();
+        let opened = loop {
+            if self.host.has_opened(domid, disk.number) {
+                break Ok(());
             }
+            if let Err(error) = self.is_up(device, &disk.title()) {
+                break Err(error);
+            }
+            if wait.elapsed() > self.patience.back_end {
+                break Err(self.late(device, &disk.title()));
+            }
+            self.say_waiting(&mut wait, &format!("the back end of {} to open it", disk.title()));
             thread::sleep(OPEN_PAUSE);
-        }
-        Ok(())
+        };
+        self.say_over(&wait);
+        opened
     }
 
     /// Lets a disk's script make the device that stands behind it.

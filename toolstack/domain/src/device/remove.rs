@@ -7,6 +7,7 @@ use super::found::Found;
 use super::script::Action;
 use super::{error_of, state};
 use crate::nodes;
+use crate::progress::Look;
 use crate::{DomainError, Toolstack};
 
 impl Toolstack {
@@ -68,13 +69,13 @@ impl Toolstack {
             for (device, path) in drivers.iter().zip(&paths) {
                 let state = nodes::text(&mut tools.store, path)?;
                 if !matches!(state.as_deref(), Some(state::INITIALISING | state::CLOSED) | None) {
-                    late = Some(device.title());
-                    return Ok(None);
+                    let title = late.insert(device.title());
+                    return Ok(Look::Waiting(format!("the back end of {title} to let go")));
                 }
             }
-            Ok(Some(()))
+            Ok(Look::Found(()))
         })?;
-        Ok(late.filter(|_| closed.is_none()))
+        Ok(late.filter(|_| closed.found().is_none()))
     }
 
     /// Undoes what scripts did for devices, and removes all nodes: every step, whatever becomes of the others.

@@ -248,7 +248,7 @@ impl Supervision<'_> {
             return Ok(false);
         }
         self.say(&format!("it ended soon after its start: waiting for {pause:?} (xl destroy ends this)"));
-        self.tools.is_gone_within(domid, pause)
+        self.tools.is_gone_within(domid, Some(pause))
     }
 
     /// Does what is left to be done of a restart.

@@ -5,6 +5,7 @@ mod detach;
 mod devices;
 mod kept;
 mod life;
+mod progress;
 mod scripts;
 mod supervise;
 
