@@ -174,10 +174,14 @@ pub struct BenchOptions {
     /// Only this hypervisor
     #[arg(long, value_enum)]
     pub only: Option<Hypervisor>,
+    /// Only these rows
+    #[arg(long, value_enum)]
+    pub rows: Option<Rows>,
     /// Also show in which functions of ours this row's instructions are
     #[arg(long, value_name = "ROW")]
     pub profile: Option<String>,
 }
+
 
 /// Options of `./x fuzz`.
 #[derive(Args, Clone, Debug)]
@@ -194,6 +198,22 @@ pub struct FuzzOptions {
     /// Replay this file with the one target that is given, and do nothing else
     #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "keep"])]
     pub input: Option<std::path::PathBuf>,
+}
+
+impl BenchOptions {
+    /// Whether a hypervisor is to be measured.
+    pub fn wants(&self, hypervisor: Hypervisor) -> bool {
+        self.only.is_none_or(|only| only == hypervisor)
+    }
+}
+
+/// What `./x bench` measures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Rows {
+    /// The hypervisor's operations.
+    Hypervisor,
+    /// What Dom0's tools do.
+    Tools,
 }
 
 /// Options of verbs that are not built yet but already take a CPU.

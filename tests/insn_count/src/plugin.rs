@@ -90,14 +90,17 @@ impl Output {
         let bits = bits_of(instruction);
         let owner = owner(address);
         count(instruction, owner);
+        // A program that is loaded at a fixed low address, as static ones are, cannot be told from a hypervisor.
+        if owner != Counter::Kernel
+            && let Some(number) = marker(bits)
+        {
+            call(instruction, marker_runs, number);
+        }
         match owner {
             Counter::Kernel if !self.kernel_seen => call(instruction, kernel_runs, 0),
             Counter::User => {
                 if !self.user_seen {
                     call(instruction, user_runs, 0);
-                }
-                if let Some(number) = marker(bits) {
-                    call(instruction, marker_runs, number);
                 }
             }
             Counter::Hypervisor => {

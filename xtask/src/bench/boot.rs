@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ pub const MEMORY: u64 = 2048;
 const DOM0_MEMORY: u64 = 1024;
 
 const HYPERVISOR_ARGUMENTS: &str = "console=dtuart dtuart=/pl011@9000000";
-/// No randomness; `iomem=relaxed` lets the program map the interrupt controller that the kernel drives.
-const KERNEL_ARGUMENTS: &str =
-    "nokaslr norandmaps randomize_kstack_offset=off iomem=relaxed console=hvc0 quiet";
+/// Keeps randomness out of the kernel's path.
+pub const STEADY_KERNEL: &str = "nokaslr norandmaps randomize_kstack_offset=off";
+/// `iomem=relaxed` lets the program map the interrupt controller that the kernel drives.
+const KERNEL_ARGUMENTS: &str = "iomem=relaxed console=hvc0 quiet";
 
 /// From power-on to the last row; on an idle machine it takes under a minute.
 const TIME: Duration = Duration::from_secs(600);
@@ -35,6 +36,24 @@ pub struct Files {
     pub kernel: PathBuf,
     /// The file system with the benchmark program.
     pub initrd: PathBuf,
+}
+
+/// QEMU's plugin, and what it is told.
+pub struct Plugin<'a> {
+    /// Its library.
+    pub file: &'a Path,
+    /// Where it writes its counts.
+    pub output: &'a Path,
+    /// The row whose instructions are also counted one by one.
+    pub profiled: Option<u16>,
+}
+
+impl Plugin<'_> {
+    fn option(&self) -> String {
+        let path = |path: &Path| qemu::option_value(&path.to_string_lossy());
+        let profile = self.profiled.map(|row| format!(",profile={}", 2 * row)).unwrap_or_default();
+        format!("{},out={}{profile}", path(self.file), path(self.output))
+    }
 }
 
 /// Runs all rows on a hypervisor; the instructions of the row numbered `profiled` are also counted one by one.
@@ -67,26 +86,31 @@ pub fn run(
         .with_context(|| format!("counts in {}", workspace.show(&output)))
 }
 
-fn command(files: &Files, output: &std::path::Path, profiled: Option<u16>) -> Command {
-    let mut command = qemu::program(Arch::Arm64);
-    command.args(["-M", "virt,virtualization=on,gic-version=3,dtb-randomness=off", "-cpu", "cortex-a57"]);
-    command.args(["-smp", "1", "-m", &MEMORY.to_string(), "-accel", "tcg"]);
-    command.args(["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "clock=vm"]);
-    let mut plugin = format!(
-        "{},out={}",
-        qemu::option_value(&files.plugin.to_string_lossy()),
-        qemu::option_value(&output.to_string_lossy())
-    );
-    if let Some(row) = profiled {
-        plugin.push_str(&format!(",profile={}", 2 * row));
-    }
-    command.args(["-plugin", &plugin]);
+fn command(files: &Files, output: &Path, profiled: Option<u16>) -> Command {
     let boot = BootFiles {
         hypervisor: files.hypervisor.clone(),
         kernel: files.kernel.clone(),
         initrd: files.initrd.clone(),
     };
+    let plugin = Plugin { file: &files.plugin, output, profiled };
     let hypervisor_arguments = format!("dom0_mem={DOM0_MEMORY}M {HYPERVISOR_ARGUMENTS}");
-    qemu::add_console_and_boot(&mut command, &boot, &hypervisor_arguments, KERNEL_ARGUMENTS);
+    let kernel_arguments = format!("{STEADY_KERNEL} {KERNEL_ARGUMENTS}");
+    counting_command(MEMORY, &plugin, &boot, &hypervisor_arguments, &kernel_arguments)
+}
+
+/// QEMU with one CPU that executes an instruction in each nanosecond, `memory` MiB, and the plugin.
+pub fn counting_command(
+    memory: u64,
+    plugin: &Plugin<'_>,
+    boot: &BootFiles,
+    hypervisor_arguments: &str,
+    kernel_arguments: &str,
+) -> Command {
+    let mut command = qemu::program(Arch::Arm64);
+    command.args(["-M", "virt,virtualization=on,gic-version=3,dtb-randomness=off", "-cpu", "cortex-a57"]);
+    command.args(["-smp", "1", "-m", &memory.to_string(), "-accel", "tcg"]);
+    command.args(["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "clock=vm"]);
+    command.args(["-plugin", &plugin.option()]);
+    qemu::add_console_and_boot(&mut command, boot, hypervisor_arguments, kernel_arguments);
     command
 }

@@ -7,7 +7,7 @@ use super::boot::MEMORY;
 
 /// Counters in a line of the plugin's; `Counter` in `tests/insn_count` has their order.
 const COUNTERS: usize = 9;
-/// The first of them: instructions of the hypervisor.
+/// The first of them: instructions of the hypervisor. Those of Dom0's kernel and user space follow.
 const HYPERVISOR: usize = 0;
 /// The guard rails are the counters from here on.
 const FIRST_EVENT: usize = 3;
@@ -19,6 +19,25 @@ const KIB_PER_MIB: u64 = 1024;
 const BASELINE: &str = "baseline";
 
 type Snapshot = [u64; COUNTERS];
+
+/// Instructions of hypervisor, kernel and user space together, per operation, for each row that a program described.
+///
+/// # Errors
+/// As [`Counts::parse`].
+pub fn total_per_operation(console: &str, counted: &str) -> Result<BTreeMap<String, f64>> {
+    let counted = Counted::parse(counted)?;
+    let total = |batch: &Snapshot| batch[..FIRST_EVENT].iter().sum::<u64>();
+    console
+        .lines()
+        .filter_map(|line| Some(line.split_once("bench: row ")?.1))
+        .map(|fields| {
+            let row = Described::parse(&fields.split_whitespace().collect::<Vec<_>>())
+                .with_context(|| format!("in \"{fields}\""))?;
+            let least = total(&counted.least(&row, |batch| batch[..FIRST_EVENT].iter().sum())?);
+            Ok((row.name, least as f64 / (row.calls * row.parts) as f64))
+        })
+        .collect()
+}
 
 /// One row, per operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,10 +205,13 @@ impl Counted {
 
     /// The batch with the fewest hypervisor instructions.
     fn best(&self, row: &Described) -> Result<Snapshot> {
+        self.least(row, |batch| batch[HYPERVISOR])
+    }
+
+    fn least(&self, row: &Described, by: fn(&Snapshot) -> u64) -> Result<Snapshot> {
         self.batches
             .get(&row.number)
-            .and_then(|batches| batches.iter().min_by_key(|batch| batch[HYPERVISOR]))
-            .copied()
+            .and_then(|batches| batches.iter().copied().min_by_key(by))
             .with_context(|| format!("row {} was not counted", row.name))
     }
 }

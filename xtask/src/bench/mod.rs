@@ -9,13 +9,14 @@ mod boot;
 mod counts;
 mod profile;
 mod table;
+mod tools;
 
 use anyhow::{Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::build;
 use crate::cargo;
-use crate::cli::{Arch, BenchOptions, Hypervisor};
+use crate::cli::{Arch, BenchOptions, Hypervisor, Rows, Tools};
 use crate::debian;
 use crate::image;
 use crate::process;
@@ -33,15 +34,25 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     if options.arch != Arch::Arm64 {
         return Err(unbuilt::combination("counting instructions on amd64"));
     }
-    let profiled = options.profile.as_deref().map(table::row_number).transpose()?;
-    let wanted = |hypervisor| options.only.is_none_or(|only| only == hypervisor);
-    let debian = debian::fetch(workspace)?;
     let plugin = plugin(workspace)?;
+    if options.rows != Some(Rows::Tools) {
+        hypervisor_rows(workspace, options, &plugin)?;
+    }
+    if options.rows != Some(Rows::Hypervisor) {
+        tools_rows(workspace, options, &plugin)?;
+    }
+    Ok(())
+}
+
+/// The operations of the hypervisor.
+fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path) -> Result<()> {
+    let profiled = options.profile.as_deref().map(table::row_number).transpose()?;
+    let debian = debian::fetch(workspace)?;
     let initrd = image::bench(workspace, &debian, &program(workspace)?)?;
 
     let mut measured = Vec::new();
     for hypervisor in [Hypervisor::Ours, Hypervisor::Debian] {
-        if !wanted(hypervisor) {
+        if !options.wants(hypervisor) {
             continue;
         }
         let image = match hypervisor {
@@ -49,7 +60,7 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
             Hypervisor::Debian => debian.xen(),
         };
         let files = Files {
-            plugin: plugin.clone(),
+            plugin: plugin.to_owned(),
             hypervisor: image,
             kernel: debian.kernel(),
             initrd: initrd.clone(),
@@ -71,6 +82,24 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     if !failures.is_empty() {
         bail!("not everything could be measured: {}", failures.join("; "));
     }
+    Ok(())
+}
+
+/// The work of Dom0's tools: ours on our hypervisor beside Debian's on Debian's.
+fn tools_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path) -> Result<()> {
+    let mut measured = Vec::new();
+    for (hypervisor, tools) in [(Hypervisor::Ours, Tools::Ours), (Hypervisor::Debian, Tools::Debian)] {
+        if !options.wants(hypervisor) {
+            continue;
+        }
+        let files = build::boot_files(workspace, options.arch, hypervisor)?;
+        let step = report::step(format!("Counting instructions of {tools} on {hypervisor}"));
+        measured.push((hypervisor, tools::run(workspace, plugin, files, hypervisor, tools)?));
+        step.done();
+    }
+    let find =
+        |wanted| measured.iter().find(|(hypervisor, _)| *hypervisor == wanted).map(|(_, totals)| totals);
+    table::print_tools(find(Hypervisor::Ours), find(Hypervisor::Debian));
     Ok(())
 }
 

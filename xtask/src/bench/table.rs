@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::counts::{Counts, EVENTS};
+use super::tools::Totals;
 
 /// A row: its number and name in the benchmark program, what it is, and what Xen 4.17 once gave.
 struct Line {
@@ -103,6 +104,28 @@ pub fn print(ours: Option<&Counts>, xen: Option<&Counts>) {
             print!(" {:>17}", pair(one(ours), one(xen)));
         }
         println!();
+    }
+}
+
+/// The tools' rows: name and what it is.
+const TOOLS_LINES: [(&str, &str); 7] = [
+    ("create", "xl create -p of the demo DomU"),
+    ("create-first", "xl create -p of a DomU without devices"),
+    ("create-last", "the same, for the last of many"),
+    ("list", "xl list"),
+    ("destroy", "xl destroy of the demo DomU"),
+    ("xs-read", "a node read over xenstored's socket"),
+    ("xs-transaction", "a transaction of ten writes"),
+];
+
+/// Prints what the tools cost; a set of tools may be left out.
+pub fn print_tools(ours: Option<&Totals>, debian: Option<&Totals>) {
+    println!();
+    println!("Instructions of hypervisor, kernel and user space; ours on ours, Debian's tools on Xen 4.17");
+    heading();
+    for (name, about) in TOOLS_LINES {
+        let number = |totals: Option<&Totals>| totals?.get(name).copied();
+        row(name, number(ours), number(debian), None, about);
     }
 }
 

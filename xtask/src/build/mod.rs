@@ -17,7 +17,7 @@ use crate::unbuilt;
 use crate::workspace::Workspace;
 
 pub use hypervisor::build as hypervisor_image;
-pub use tools::build as tools;
+pub use tools::{Tools, build as tools};
 
 /// The three files that a machine boots.
 #[derive(Clone, Debug)]

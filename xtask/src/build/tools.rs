@@ -1,6 +1,7 @@
 //! Compiles our toolstack for Dom0: static programs that run on any Linux.
 
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -14,31 +15,47 @@ use crate::workspace::Workspace;
 /// The profile in the workspace's Cargo.toml.
 const PROFILE: &str = "tools";
 /// The programs, with the crate that each is in.
-const PROGRAMS: [(&str, &str); 3] =
-    [("xenstored", "xenstored"), ("xenstore", "xenstore_tools"), ("xenconsoled", "xenconsoled")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("xl", "xl"),
+    ("xenstored", "xenstored"),
+    ("xenstore", "xenstore_tools"),
+    ("xenconsoled", "xenconsoled"),
+    ("xenconsole", "xenconsoled"),
+];
+/// What counts the tools' instructions, which is not one of them.
+const COUNTING: &str = "tools_bench";
 
-/// Builds `dist/ARCH/bin/*` and hands the files' paths back.
+/// Static programs for Dom0.
+pub struct Tools {
+    /// Our tools, in `dist/ARCH/bin`.
+    pub programs: Vec<PathBuf>,
+    /// The program that `./x bench` runs in Dom0.
+    pub counting: PathBuf,
+}
+
+/// Builds `dist/ARCH/bin/*`, and what counts their instructions.
 ///
 /// # Errors
 /// When something does not compile.
-pub fn build(workspace: &Workspace, arch: Arch) -> Result<Vec<PathBuf>> {
+pub fn build(workspace: &Workspace, arch: Arch) -> Result<Tools> {
     let step = report::step(format!("Building the tools for {arch}"));
     let mut command = cargo::cargo(workspace);
     command.args(["build", "--quiet", "--profile", PROFILE]);
-    for (_, package) in PROGRAMS {
+    let packages: BTreeSet<&str> = PROGRAMS.iter().map(|(_, package)| *package).chain([COUNTING]).collect();
+    for package in packages {
         command.args(["--package", package]);
     }
     process::run(cargo::for_linux(&mut command, arch))?;
     let from = workspace.target.join(cargo::linux_target(arch)).join(PROFILE);
     let folder = workspace.dist_for(arch)?.join("bin");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut files = Vec::new();
+    let mut programs = Vec::new();
     for (program, _) in PROGRAMS {
         let file = folder.join(program);
         fs::copy(from.join(program), &file).with_context(|| format!("cannot write {}", file.display()))?;
         report_file(workspace, &file)?;
-        files.push(file);
+        programs.push(file);
     }
     step.done();
-    Ok(files)
+    Ok(Tools { programs, counting: from.join(COUNTING) })
 }

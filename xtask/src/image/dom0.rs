@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::kernel_modules::KernelModules;
 use super::tree::Tree;
 use super::{domu, libraries, pack};
+use crate::build::Tools;
 use crate::cli::Arch;
 use crate::debian::DebianTree;
 use crate::report;
@@ -54,12 +55,14 @@ const EMPTY_FOLDERS: [&str; 11] =
 
 /// Where our tools are; the start-up script puts them in the place of Debian's when it is told to.
 const OUR_PROGRAMS: &str = "usr/lib/xenoxide/bin";
+/// Where the program is that runs tools to have their instructions counted.
+pub const COUNTING: &str = "usr/lib/xenoxide/tools-bench";
 
 /// Makes `dom0.cpio.gz`, with `tools` of ours, and hands its path back.
 ///
 /// # Errors
 /// When a program, library or module is not in the fetched packages.
-pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &[PathBuf]) -> Result<PathBuf> {
+pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &Tools) -> Result<PathBuf> {
     let step = report::step("Packing the Dom0 image");
     let tests = workspace.root.join("tests");
     let modules = KernelModules::of(debian)?;
@@ -69,10 +72,11 @@ pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &[PathBuf]) -> R
 
     let file = workspace.dist_for(Arch::Arm64)?.join("dom0.cpio.gz");
     let mut content = tree(debian, &modules, &guest, &tests.join("dom0"))?;
-    for tool in tools {
+    for tool in &tools.programs {
         let name = tool.file_name().context("a tool has no name")?.to_string_lossy();
         content.copy(&format!("{OUR_PROGRAMS}/{name}"), tool)?;
     }
+    content.copy(COUNTING, &tools.counting)?;
     let written = pack::pack(&content, &file, &home.join("dom0.contents"))?;
     let mib = std::fs::metadata(&file)?.len() / (1024 * 1024);
     report::note(format!(

@@ -10,4 +10,4 @@ mod pack;
 mod tree;
 
 pub use bench::build as bench;
-pub use dom0::build as dom0;
+pub use dom0::{COUNTING, build as dom0};
