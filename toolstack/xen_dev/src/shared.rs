@@ -109,12 +109,13 @@ impl SharedMemory {
             *byte = self.at_u8(at)?.load(Ordering::Relaxed);
             at += 1;
         }
-        let mut words = body.chunks_exact_mut(WORD);
-        for word in &mut words {
-            word.copy_from_slice(&self.at_u64(at)?.load(Ordering::Relaxed).to_ne_bytes());
-            at += WORD;
+        let (words, tail) = body.as_chunks_mut::<WORD>();
+        let shared = self.words(at, words.len())?;
+        for (word, shared) in words.iter_mut().zip(shared) {
+            *word = shared.load(Ordering::Relaxed).to_ne_bytes();
         }
-        for byte in words.into_remainder() {
+        at += size_of_val(words);
+        for byte in tail {
             *byte = self.at_u8(at)?.load(Ordering::Relaxed);
             at += 1;
         }
@@ -132,10 +133,10 @@ impl SharedMemory {
             at += 1;
         }
         let (words, tail) = body.as_chunks::<WORD>();
-        for word in words {
-            self.at_u64(at)?.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
-            at += WORD;
+        for (word, shared) in words.iter().zip(self.words(at, words.len())?) {
+            shared.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
         }
+        at += size_of_val(words);
         for &byte in tail {
             self.at_u8(at)?.store(byte, Ordering::Relaxed);
             at += 1;
@@ -154,6 +155,22 @@ impl SharedMemory {
             done += piece;
         }
         Ok(())
+    }
+
+    /// `count` words from `offset` on, a multiple of their size.
+    fn words(&self, offset: usize, count: usize) -> Result<&[AtomicU64], AccessError> {
+        if count == 0 {
+            return Ok(&[]);
+        }
+        self.check(offset, count.saturating_mul(WORD))?;
+        if offset % WORD != 0 {
+            return Err(AccessError::Alignment(offset));
+        }
+        // SAFETY: as for the one word in `words!`; all of these lie within the mapping.
+        #[expect(unsafe_code, reason = "words one behind the other; see the comment above")]
+        Ok(unsafe {
+            std::slice::from_raw_parts(self.mapping.start().add(offset).cast().as_ptr(), count)
+        })
     }
 
     fn check(&self, offset: usize, len: usize) -> Result<(), AccessError> {

@@ -7,7 +7,7 @@ use xen_abi::arch_arm::XEN_DOMCTL_CONFIG_GIC_V2;
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};
 use xen_abi::hvm::params::*;
 use xen_ctrl::{Created, CtrlError, Registers, SeededGrant};
-use xen_dev::{Access, Domid, MAX_FOREIGN_FRAMES, Port};
+use xen_dev::{Access, Domid, Port};
 use xl_config::DomainConfig;
 
 use super::files::Files;
@@ -16,6 +16,9 @@ use crate::{DomainError, Toolstack};
 const PAGE: u64 = 4096;
 /// Pages of an extent that one entry of the second level maps, as an order: 2 MiB.
 const SUPERPAGE_ORDER: u32 = 9;
+/// Frames of a guest that are mapped at once. Dom0's kernel gives up as many pages of its own for the time, and takes the
+/// same ones for the next frames.
+const WINDOW_FRAMES: usize = 512;
 /// `XEN_DOMCTL_set_address_size` of a 64-bit guest.
 const BITS: u32 = 64;
 /// Width of a guest's physical addresses where the hypervisor does not say.
@@ -93,7 +96,7 @@ impl Toolstack {
     fn write(&self, domid: Domid, segment: &Segment<'_>) -> Result<(), DomainError> {
         let failed = |source| DomainError::Write { domid, source };
         let mut gfn = segment.address / PAGE;
-        for piece in segment.bytes.chunks(MAX_FOREIGN_FRAMES * PAGE as usize) {
+        for piece in segment.bytes.chunks(WINDOW_FRAMES * PAGE as usize) {
             let count = (piece.len() as u64).div_ceil(PAGE);
             let gfns: Vec<u64> = (gfn..gfn + count).collect();
             self.ctrl.map_foreign(domid, &gfns, Access::Write)?.write(0, piece).map_err(failed)?;
