@@ -1,6 +1,6 @@
 //! Kernel files and partial device trees: bytes to a plan of a guest.
 
-use domain_builder::{Gic, Guest, plan};
+use domain_builder::{Gic, Guest, KernelFile, plan};
 
 use crate::input::Input;
 
@@ -13,10 +13,10 @@ pub(crate) fn one_input(bytes: &[u8]) {
     let memory = MEMORY[usize::from(shape & 3)] << 20;
     // A partial tree, which is a quarter of the shapes, has the kernel's bytes too: both are files of people.
     let partial_tree = (shape & 0x0c == 0x0c).then_some(input.0);
-    let ramdisk = vec![0; usize::from(ramdisk) << 8];
+    let kernel = if partial_tree.is_some() { IMAGE } else { input.0 };
     let guest = Guest {
-        kernel: if partial_tree.is_some() { IMAGE } else { input.0 },
-        ramdisk: Some(&ramdisk),
+        kernel: KernelFile { bytes: kernel, len: kernel.len() as u64 },
+        ramdisk: Some(u64::from(ramdisk) << 8),
         cmdline: Some("console=hvc0"),
         memory,
         vcpus: 1 + u32::from(shape >> 4 & 7),
@@ -33,7 +33,7 @@ pub(crate) fn one_input(bytes: &[u8]) {
             let ram = plan.banks[0];
             let mut ranges = Vec::new();
             for segment in &plan.segments {
-                let end = segment.address + segment.bytes.len() as u64;
+                let end = segment.address + segment.len;
                 assert!(segment.address.is_multiple_of(4096), "{} is not on a page", segment.what);
                 assert!(ram.base <= segment.address && end <= ram.end(), "{} is outside RAM", segment.what);
                 ranges.push((segment.address, end));

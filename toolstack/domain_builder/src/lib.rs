@@ -19,6 +19,6 @@ mod testing;
 
 pub use device_tree::Gic;
 pub use error::{BuildError, KernelError, PartialTreeError};
-pub use kernel::MAX_KERNEL_BYTES;
+pub use kernel::{KERNEL_START_BYTES, KernelFile, MAX_KERNEL_BYTES};
 pub use memory::Bank;
-pub use plan::{Guest, MagicPages, Plan, Segment, plan};
+pub use plan::{Content, Guest, MagicPages, Plan, Segment, plan};

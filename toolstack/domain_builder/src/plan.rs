@@ -1,5 +1,4 @@
 //! The plan: [`plan`].
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use xen_abi::arch_arm::{
@@ -9,17 +8,17 @@ use zerocopy::FromZeros;
 
 use crate::device_tree::{Gic, Tree};
 use crate::error::BuildError;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelFile};
 use crate::layout::{TREE_ROOM, place};
 use crate::memory::{Bank, banks};
 
-/// What a guest is to be. Files are given as their bytes.
+/// What a guest is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
     /// The kernel file: an arm64 Image, plain or in gzip, zstd or an EFI zboot image.
-    pub kernel: &'a [u8],
-    /// The RAM disk file.
-    pub ramdisk: Option<&'a [u8]>,
+    pub kernel: KernelFile<'a>,
+    /// Bytes of the RAM disk file.
+    pub ramdisk: Option<u64>,
     /// The kernel's command line.
     pub cmdline: Option<&'a str>,
     /// Memory at the start, in bytes.
@@ -43,15 +42,28 @@ pub struct Guest<'a> {
     pub partial_tree: Option<&'a [u8]>,
 }
 
+/// Where a segment's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Here.
+    Bytes(Vec<u8>),
+    /// They are the kernel file, which is not packed.
+    KernelFile,
+    /// They are the RAM disk file.
+    RamDisk,
+}
+
 /// Bytes, and where they go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment<'a> {
+pub struct Segment {
     /// For messages.
     pub what: &'static str,
     /// Address in the guest, in bytes; on a page's boundary.
     pub address: u64,
+    /// How many there are.
+    pub len: u64,
     /// What to write there.
-    pub bytes: Cow<'a, [u8]>,
+    pub content: Content,
 }
 
 /// Frames outside RAM that the guest shares with others; each is to be populated with a page of zeros.
@@ -69,39 +81,46 @@ pub struct MagicPages {
 
 /// How to build a guest.
 #[derive(Clone, Debug)]
-pub struct Plan<'a> {
+pub struct Plan {
     /// RAM to populate.
     pub banks: [Bank; 2],
     /// Pages beside it.
     pub magic: MagicPages,
     /// What to write.
-    pub segments: Vec<Segment<'a>>,
+    pub segments: Vec<Segment>,
     /// State of vCPU 0, for XEN_DOMCTL_setvcpucontext.
     pub vcpu0: VcpuGuestContext,
 }
 
 /// Plans a guest, or says why it cannot be.
-pub fn plan<'a>(guest: &Guest<'a>) -> Result<Plan<'a>, BuildError> {
+pub fn plan(guest: &Guest<'_>) -> Result<Plan, BuildError> {
     guest.gic.check_vcpus(guest.vcpus)?;
     let banks = banks(guest.memory, guest.address_bits)?;
     let [first, _] = banks;
     let kernel = Kernel::read(guest.kernel, first.size)?;
-    let ramdisk = guest.ramdisk.filter(|ramdisk| !ramdisk.is_empty());
-    let layout = place(first, &kernel.header, ramdisk.map_or(0, |ramdisk| ramdisk.len() as u64))?;
+    let ramdisk = guest.ramdisk.filter(|&len| len > 0);
+    let layout = place(first, &kernel.header, ramdisk.unwrap_or(0))?;
     // Inside the bank, as `place` has found.
-    let ramdisk_range = ramdisk.map(|ramdisk| layout.ramdisk..layout.ramdisk + ramdisk.len() as u64);
+    let ramdisk_range = ramdisk.map(|len| layout.ramdisk..layout.ramdisk + len);
     let tree = Tree { guest, banks, ramdisk: ramdisk_range }.build()?;
     if tree.len() as u64 > TREE_ROOM {
         return Err(BuildError::TreeTooLarge { bytes: tree.len(), most: TREE_ROOM });
     }
+    let image = kernel.unpacked.map_or(Content::KernelFile, Content::Bytes);
     let mut segments = vec![
-        Segment { what: "kernel", address: layout.kernel, bytes: kernel.bytes },
-        Segment { what: "device tree", address: layout.tree, bytes: Cow::Owned(tree) },
+        Segment { what: "kernel", address: layout.kernel, len: kernel.len, content: image },
+        Segment {
+            what: "device tree",
+            address: layout.tree,
+            len: tree.len() as u64,
+            content: Content::Bytes(tree),
+        },
     ];
-    segments.extend(ramdisk.map(|ramdisk| Segment {
+    segments.extend(ramdisk.map(|len| Segment {
         what: "RAM disk",
         address: layout.ramdisk,
-        bytes: Cow::Borrowed(ramdisk),
+        len,
+        content: Content::RamDisk,
     }));
     Ok(Plan { banks, magic: MAGIC_PAGES, segments, vcpu0: start(layout.kernel, layout.tree) })
 }

@@ -38,4 +38,4 @@ pub use grants::{GrantAllocator, GrantMapper, GrantedPages, MAX_GRANTS, UnmapNot
 pub use hypercall::{BufferId, Hypercall, MAX_HYPERCALL_BYTES};
 pub use privcmd::{Access, MAX_FOREIGN_FRAMES, Privcmd, Resource};
 pub use rustix::io::Errno;
-pub use shared::{AccessError, SharedMemory};
+pub use shared::{AccessError, FillError, SharedMemory};

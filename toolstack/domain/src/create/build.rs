@@ -1,13 +1,14 @@
 //! Memory, kernel and first vCPU, by the plan of [`domain_builder`].
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
-use domain_builder::{Bank, Gic, Guest, Plan, Segment, plan};
+use domain_builder::{Bank, Content, Gic, Guest, Plan, Segment, plan};
 use xen_abi::arch_arm::XEN_DOMCTL_CONFIG_GIC_V2;
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};
 use xen_abi::hvm::params::*;
 use xen_ctrl::{Created, CtrlError, Registers, SeededGrant};
-use xen_dev::{Access, Domid, Port};
+use xen_dev::{Access, Domid, Port, SharedMemory};
 use xl_config::DomainConfig;
 
 use super::files::Files;
@@ -18,7 +19,7 @@ const PAGE: u64 = 4096;
 const SUPERPAGE_ORDER: u32 = 9;
 /// Frames of a guest that are mapped at once. Dom0's kernel gives up as many pages of its own for the time, and takes the
 /// same ones for the next frames.
-const WINDOW_FRAMES: usize = 512;
+const WINDOW_FRAMES: u64 = 512;
 /// `XEN_DOMCTL_set_address_size` of a 64-bit guest.
 const BITS: u32 = 64;
 /// Width of a guest's physical addresses where the hypervisor does not say.
@@ -50,8 +51,8 @@ impl Toolstack {
         let info = self.ctrl.domain(domid)?;
         let (major, minor) = self.ctrl.version()?;
         let plan = plan(&Guest {
-            kernel: &files.kernel,
-            ramdisk: files.ramdisk.as_deref(),
+            kernel: files.kernel(),
+            ramdisk: files.ramdisk.as_ref().map(|file| file.len),
             cmdline: config.cmdline.as_deref(),
             memory: config.maxmem.bytes(),
             vcpus: config.maxvcpus,
@@ -71,7 +72,7 @@ impl Toolstack {
             self.populate(domid, bank)?;
         }
         for segment in &plan.segments {
-            self.write(domid, segment)?;
+            self.write(domid, segment, files)?;
         }
         let rings = self.make_rings(domid, &plan, config.vuart.is_some())?;
         self.ctrl.set_registers(domid, 0, &Registers::Arm64(Box::new(plan.vcpu0)))?;
@@ -92,30 +93,57 @@ impl Toolstack {
         Ok(self.ctrl.populate_physmap(domid, &small, 0, 0)?)
     }
 
-    /// Writes bytes into a domain's memory, and through the caches.
-    fn write(&self, domid: Domid, segment: &Segment<'_>) -> Result<(), DomainError> {
-        let failed = |source| DomainError::Write { domid, source };
-        let mut gfn = segment.address / PAGE;
-        for piece in segment.bytes.chunks(WINDOW_FRAMES * PAGE as usize) {
-            let count = (piece.len() as u64).div_ceil(PAGE);
-            let gfns: Vec<u64> = (gfn..gfn + count).collect();
-            self.ctrl.map_foreign(domid, &gfns, Access::Write)?.write(0, piece).map_err(failed)?;
-            self.ctrl.flush_caches(domid, gfn, count)?;
-            gfn += count;
+    /// Writes a segment into a domain's memory, and through the caches.
+    fn write(&self, domid: Domid, segment: &Segment, files: &Files) -> Result<(), DomainError> {
+        let file = match &segment.content {
+            Content::Bytes(bytes) => {
+                return self.windows(domid, segment.address, segment.len, |memory, range| {
+                    // A plan has as many bytes as it says.
+                    let piece = bytes.get(range).unwrap_or_default();
+                    memory.write(0, piece).map_err(|source| DomainError::Write { domid, source })
+                });
+            }
+            Content::KernelFile => Some(&files.kernel),
+            Content::RamDisk => files.ramdisk.as_ref(),
+        };
+        let Some(file) = file else { return Ok(()) };
+        self.windows(domid, segment.address, segment.len, |memory, range| {
+            file.fill(domid, memory, range.start as u64, range.len())
+        })
+    }
+
+    /// Maps a range of a domain's memory, a page boundary at its start, window by window. `fill` gets a window and the
+    /// bytes of the range that go there.
+    fn windows(
+        &self,
+        domid: Domid,
+        address: u64,
+        len: u64,
+        fill: impl Fn(&SharedMemory, Range<usize>) -> Result<(), DomainError>,
+    ) -> Result<(), DomainError> {
+        let mut done = 0;
+        while done < len {
+            let piece = (len - done).min(WINDOW_FRAMES * PAGE);
+            let first = (address + done) / PAGE;
+            let gfns: Vec<u64> = (first..first + piece.div_ceil(PAGE)).collect();
+            let memory = self.ctrl.map_foreign(domid, &gfns, Access::Write)?;
+            fill(&memory, done as usize..(done + piece) as usize)?;
+            drop(memory);
+            self.ctrl.flush_caches(domid, first, gfns.len() as u64)?;
+            done += piece;
         }
         Ok(())
     }
 
     /// Makes the pages that a guest shares with others, tells it of them, and grants them.
-    fn make_rings(&self, domid: Domid, plan: &Plan<'_>, vuart: bool) -> Result<Rings, DomainError> {
+    fn make_rings(&self, domid: Domid, plan: &Plan, vuart: bool) -> Result<Rings, DomainError> {
         let ctrl = &self.ctrl;
         let magic = plan.magic;
         let gfns = [magic.console, magic.xenstore, magic.monitor, magic.vuart];
         ctrl.populate_physmap(domid, &gfns, 0, 0)?;
-        for gfn in gfns {
-            let zeros = vec![0; PAGE as usize].into();
-            self.write(domid, &Segment { what: "magic page", address: gfn * PAGE, bytes: zeros })?;
-        }
+        self.windows(domid, magic.console * PAGE, gfns.len() as u64 * PAGE, |memory, range| {
+            memory.clear(0, range.len()).map_err(|source| DomainError::Write { domid, source })
+        })?;
         let xenstore = Ring { gfn: magic.xenstore, port: ctrl.alloc_unbound(domid, Domid::DOM0)? };
         let console = Ring { gfn: magic.console, port: ctrl.alloc_unbound(domid, Domid::DOM0)? };
         for (index, value) in [

@@ -35,7 +35,7 @@ impl Toolstack {
     /// What the configuration asks for and cannot be had, or the step that failed.
     pub fn create(&mut self, config: &DomainConfig) -> Result<Domid, DomainError> {
         let wanted = Wanted::new(config)?;
-        let files = Files::read(config)?;
+        let files = Files::open(config)?;
         let uuid = match config.uuid {
             Some(uuid) => self.refuse_uuid(uuid)?,
             None => crate::random::uuid()?,

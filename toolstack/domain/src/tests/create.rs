@@ -1,8 +1,10 @@
 //! Creating domains: what comes of it, and what is left when a step fails.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use xen_dev::Access;
 use xenstore_client::Operations;
 use xl_config::{Document, DomainConfig};
 
@@ -95,6 +97,33 @@ fn created_domain_is_paused_with_memory_devices_and_nodes() {
     assert_eq!(letters(&mut store, "/local/domain/1/control/shutdown"), ["n1"]);
     assert_eq!(letters(&mut store, "/local/domain/1/console/port"), ["n0", "r1"]);
     assert_eq!(letters(&mut store, "/libxl/1/type"), ["n0"]);
+}
+
+#[test]
+fn kernel_and_ram_disk_are_in_the_guests_memory_however_they_are_packed() {
+    let mut image = image();
+    // More than one window, and an end that is no page's.
+    image.resize((3 << 20) + 4097, 0);
+    image[16..24].copy_from_slice(&(4u64 << 20).to_le_bytes());
+    (4096..image.len()).for_each(|at| image[at] = (at / 61) as u8);
+    let ramdisk: Vec<u8> = (0..(2 << 20) + 5).map(|at: u32| (at / 97) as u8).collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&image).unwrap();
+    for kernel in [Kernel::of(&image), Kernel::of(&packed.finish().unwrap())] {
+        let host = FakeHost::new();
+        let mut tools = host.toolstack();
+        let disk = Kernel::of(&ramdisk);
+        let domid = tools.create(&config(&kernel, &format!("ramdisk = '{}'", disk.0.display()))).unwrap();
+        // The first bank is at 1 GiB. In a small guest tree and RAM disk are at its end, at multiples of 2 MiB.
+        for (address, wanted) in [(1 << 30, &image), ((1 << 30) + (60 << 20), &ramdisk)] {
+            let gfns: Vec<u64> =
+                (0..wanted.len().div_ceil(4096) as u64).map(|at| address / 4096 + at).collect();
+            let memory = tools.ctrl().map_foreign(domid, &gfns, Access::Read).unwrap();
+            let mut bytes = vec![0; wanted.len()];
+            memory.read(0, &mut bytes).unwrap();
+            assert!(bytes == *wanted, "at {address:#x}");
+        }
+    }
 }
 
 #[test]

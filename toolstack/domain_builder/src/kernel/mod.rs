@@ -1,9 +1,7 @@
 //! Kernel files: what a file is, and the arm64 Image in it.
 mod unpack;
 
-use std::borrow::Cow;
-
-use kernel_header::{Image, Zboot};
+use kernel_header::{HEAD_BYTES, Image, Zboot};
 
 use crate::error::KernelError;
 use unpack::Compression;
@@ -11,35 +9,59 @@ use unpack::Compression;
 /// Largest kernel in bytes, as a file and unpacked.
 pub const MAX_KERNEL_BYTES: u64 = 512 << 20;
 
+/// As much of a kernel file's start as tells what it is, and where a plain one wants to be.
+pub const KERNEL_START_BYTES: u64 = HEAD_BYTES as u64;
+
+/// What there is of a kernel file.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelFile<'a> {
+    /// All its bytes. Of one that is not [packed](KernelFile::is_packed), the first [`KERNEL_START_BYTES`] are enough.
+    pub bytes: &'a [u8],
+    /// Bytes of the whole file.
+    pub len: u64,
+}
+
+impl KernelFile<'_> {
+    /// Whether the file has to be unpacked, and so to be read as a whole.
+    pub fn is_packed(self) -> bool {
+        Compression::of(self.bytes).is_some() || matches!(Zboot::parse(self.bytes, self.len), Ok(Some(_)))
+    }
+}
+
 /// A kernel as it goes into memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Kernel<'a> {
-    pub(crate) bytes: Cow<'a, [u8]>,
+pub(crate) struct Kernel {
+    /// The unpacked image; `None` when it is the file as it stands.
+    pub(crate) unpacked: Option<Vec<u8>>,
+    /// Bytes of the image.
+    pub(crate) len: u64,
     pub(crate) header: Image,
 }
 
-impl<'a> Kernel<'a> {
+impl Kernel {
     /// Reads a kernel file; unpacked it has at most `room` bytes.
-    pub(crate) fn read(file: &'a [u8], room: u64) -> Result<Self, KernelError> {
+    pub(crate) fn read(file: KernelFile<'_>, room: u64) -> Result<Self, KernelError> {
         let limit = room.min(MAX_KERNEL_BYTES);
-        let bytes = match packed(file)? {
-            Some((compression, data)) => Cow::Owned(compression.unpack(data, limit)?),
-            None => Cow::Borrowed(file),
+        let unpacked = match packed(file)? {
+            Some((compression, data)) => Some(compression.unpack(data, limit)?),
+            None => None,
         };
-        match Image::parse(&bytes, bytes.len() as u64)? {
-            Some(_) if bytes.len() as u64 > limit => Err(KernelError::TooLarge { limit }),
-            Some(header) => Ok(Self { bytes, header }),
-            None => Err(foreign(&bytes)),
+        let image = unpacked.as_deref().unwrap_or(file.bytes);
+        let len = unpacked.as_ref().map_or(file.len, |image| image.len() as u64);
+        match Image::parse(image, len)? {
+            Some(_) if len > limit => Err(KernelError::TooLarge { limit }),
+            Some(header) => Ok(Self { unpacked, len, header }),
+            None => Err(foreign(image)),
         }
     }
 }
 
 /// The compressed kernel in a file: all of it, or the one in a zboot image. `None` when it is not compressed.
-fn packed(file: &[u8]) -> Result<Option<(Compression, &[u8])>, KernelError> {
-    if let Some(compression) = Compression::of(file) {
-        return Ok(Some((compression, file)));
+fn packed(file: KernelFile<'_>) -> Result<Option<(Compression, &[u8])>, KernelError> {
+    if let Some(compression) = Compression::of(file.bytes) {
+        return Ok(Some((compression, file.bytes)));
     }
-    let Some(Zboot { compression, offset, len }) = Zboot::parse(file, file.len() as u64)? else {
+    let Some(Zboot { compression, offset, len }) = Zboot::parse(file.bytes, file.len)? else {
         return Ok(None);
     };
     let compression = match compression {
@@ -48,7 +70,7 @@ fn packed(file: &[u8]) -> Result<Option<(Compression, &[u8])>, KernelError> {
         other => return Err(KernelError::Unsupported(other.name())),
     };
     // The header was checked: these bytes are in the file.
-    let data = file.get(offset as usize..).and_then(|rest| rest.get(..len as usize));
+    let data = file.bytes.get(offset as usize..).and_then(|rest| rest.get(..len as usize));
     Ok(data.map(|data| (compression, data)))
 }
 

@@ -7,8 +7,21 @@ use crate::testing::{gzip, image, zboot, zstd};
 
 const ROOM: u64 = 64 << 20;
 
-fn read(file: &[u8]) -> Result<Kernel<'_>, KernelError> {
-    Kernel::read(file, ROOM)
+fn read_into(file: &[u8], room: u64) -> Result<Kernel, KernelError> {
+    Kernel::read(whole(file), room)
+}
+
+fn whole(bytes: &[u8]) -> KernelFile<'_> {
+    KernelFile { bytes, len: bytes.len() as u64 }
+}
+
+fn read(file: &[u8]) -> Result<Kernel, KernelError> {
+    read_into(file, ROOM)
+}
+
+/// The image that goes into memory.
+fn image_of(kernel: &Kernel, file: &[u8]) -> Vec<u8> {
+    kernel.unpacked.clone().unwrap_or_else(|| file.to_vec())
 }
 
 fn error(file: &[u8]) -> KernelError {
@@ -29,10 +42,20 @@ fn all_forms_give_the_same_image() {
     ];
     for file in files {
         let kernel = read(&file).unwrap();
-        assert!(kernel.bytes == plain);
+        assert!(image_of(&kernel, &file) == plain);
+        assert_eq!(whole(&file).is_packed(), kernel.unpacked.is_some());
+        assert_eq!(kernel.len, plain.len() as u64);
         assert_eq!((kernel.header.text_offset, kernel.header.size), (0, 0x8_0000));
     }
-    assert!(matches!(read(&plain).unwrap().bytes, Cow::Borrowed(_)));
+}
+
+#[test]
+fn start_of_a_plain_image_is_enough() {
+    let plain = image(300_000, 0, 0x8_0000, 0xa);
+    let header = read(&plain).unwrap().header;
+    let start = &plain[..KERNEL_START_BYTES as usize];
+    let kernel = Kernel::read(KernelFile { bytes: start, len: 300_000 }, ROOM).unwrap();
+    assert_eq!((kernel.unpacked, kernel.len, kernel.header), (None, 300_000, header));
 }
 
 #[test]
@@ -74,12 +97,12 @@ fn bombs_stop_at_the_room_there_is() {
     for bomb in [gzip(&zeros), zstd(&zeros), zboot("gzip", &gzip(&zeros))] {
         assert!(bomb.len() < 64 << 10);
         let limit = 1 << 20;
-        assert_eq!(Kernel::read(&bomb, limit).unwrap_err(), KernelError::TooLarge { limit });
+        assert_eq!(read_into(&bomb, limit).unwrap_err(), KernelError::TooLarge { limit });
     }
     let plain = image(5000, 0, 100, 0);
-    assert_eq!(Kernel::read(&plain, 4999).unwrap_err(), KernelError::TooLarge { limit: 4999 });
-    assert!(Kernel::read(&gzip(&plain), 5000).is_ok());
-    assert!(Kernel::read(&zstd(&plain), 5000).is_ok());
+    assert_eq!(read_into(&plain, 4999).unwrap_err(), KernelError::TooLarge { limit: 4999 });
+    assert!(read_into(&gzip(&plain), 5000).is_ok());
+    assert!(read_into(&zstd(&plain), 5000).is_ok());
 }
 
 #[test]
@@ -104,8 +127,8 @@ proptest! {
         ]),
         bytes in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        if let Ok(kernel) = Kernel::read(&[start, bytes].concat(), 4096) {
-            prop_assert!(kernel.bytes.len() <= 4096);
+        if let Ok(kernel) = read_into(&[start, bytes].concat(), 4096) {
+            prop_assert!(kernel.len <= 4096);
         }
     }
 
@@ -124,9 +147,9 @@ proptest! {
             let at = at.index(file.len());
             file[at] ^= 1 << bit;
         }
-        if let Ok(kernel) = Kernel::read(&file, 1 << 20) {
-            prop_assert!(kernel.bytes.len() <= 1 << 20);
-            prop_assert!(kernel.header.size >= kernel.bytes.len() as u64);
+        if let Ok(kernel) = read_into(&file, 1 << 20) {
+            prop_assert!(kernel.len <= 1 << 20);
+            prop_assert!(kernel.header.size >= kernel.len);
         }
     }
 }

@@ -12,8 +12,8 @@ const MIB: u64 = 1 << 20;
 
 fn guest(kernel: &[u8]) -> Guest<'_> {
     Guest {
-        kernel,
-        ramdisk: Some(b"ram disk"),
+        kernel: file(kernel),
+        ramdisk: Some(8),
         cmdline: Some("console=hvc0"),
         memory: 256 * MIB,
         vcpus: 2,
@@ -27,12 +27,23 @@ fn guest(kernel: &[u8]) -> Guest<'_> {
     }
 }
 
+fn file(bytes: &[u8]) -> KernelFile<'_> {
+    KernelFile { bytes, len: bytes.len() as u64 }
+}
+
 fn kernel() -> Vec<u8> {
     image(100_000, 0, 16 * MIB, 0xa)
 }
 
-fn tree(plan: &Plan<'_>) -> DeviceTree {
-    DeviceTree::from_fdt(&Fdt::new(&plan.segments[1].bytes).unwrap())
+fn tree(plan: &Plan) -> DeviceTree {
+    DeviceTree::from_fdt(&Fdt::new(tree_bytes(plan)).unwrap())
+}
+
+fn tree_bytes(plan: &Plan) -> &[u8] {
+    match &plan.segments[1].content {
+        Content::Bytes(bytes) => bytes,
+        other => panic!("the device tree is {other:?}"),
+    }
 }
 
 /// The words of a property.
@@ -50,8 +61,8 @@ fn segments_pages_and_registers_of_a_usual_guest() {
     let places: Vec<_> = plan.segments.iter().map(|segment| (segment.what, segment.address)).collect();
     let ram = 0x4000_0000;
     assert_eq!(places, [("kernel", ram), ("device tree", ram + 128 * MIB), ("RAM disk", ram + 130 * MIB)]);
-    assert!(plan.segments[0].bytes == kernel);
-    assert_eq!(*plan.segments[2].bytes, *b"ram disk");
+    assert!(plan.segments[0].content == Content::Bytes(kernel));
+    assert_eq!((plan.segments[2].len, &plan.segments[2].content), (8, &Content::RamDisk));
     assert_eq!(plan.banks[0], Bank { base: ram, size: 256 * MIB });
     let magic = MagicPages { console: 0x39000, xenstore: 0x39001, monitor: 0x39002, vuart: 0x39003 };
     assert_eq!(plan.magic, magic);
@@ -165,7 +176,7 @@ fn what_cannot_be_is_said_with_what_to_do() {
         change(&mut guest);
         plan(&guest).unwrap_err().to_string()
     };
-    let big = vec![0; 64 << 20];
+    let big = 64 << 20;
     let long = "x".repeat(3 << 20);
     let cases: &[(String, &str)] = &[
         (error(&|guest| guest.memory = 100), "the guest has no memory"),
@@ -177,18 +188,21 @@ fn what_cannot_be_is_said_with_what_to_do() {
         (error(&|guest| guest.vcpus = 0), "an arm64 guest with GICv3 has 1 to 128 vCPUs, not 0"),
         (error(&|guest| guest.vcpus = 129), "1 to 128 vCPUs, not 129"),
         (error(&|guest| (guest.gic, guest.vcpus) = (Gic::V2, 9)), "GICv2 has 1 to 8 vCPUs, not 9"),
-        (error(&|guest| guest.kernel = b"#!/bin/sh"), "the kernel cannot be used: it is no arm64 Image"),
+        (
+            error(&|guest| guest.kernel = file(b"#!/bin/sh")),
+            "the kernel cannot be used: it is no arm64 Image",
+        ),
         (error(&|guest| guest.cmdline = Some("a\0b")), "zero byte"),
     ];
     for (error, message) in cases {
         assert!(error.contains(message), "{error}");
     }
-    let large = Guest { ramdisk: Some(&big), memory: 64 * MIB, ..guest(&kernel) };
+    let large = Guest { ramdisk: Some(big), memory: 64 * MIB, ..guest(&kernel) };
     assert!(matches!(plan(&large), Err(BuildError::NoRoom { need_mib: 82, have_mib: 64 })));
     let wordy = Guest { cmdline: Some(&long), ..guest(&kernel) };
     assert!(matches!(plan(&wordy), Err(BuildError::TreeTooLarge { .. })));
     let bomb = gzip(&vec![0; 40 << 20]);
-    let tight = Guest { kernel: &bomb, memory: 32 * MIB, ..guest(&kernel) };
+    let tight = Guest { kernel: file(&bomb), memory: 32 * MIB, ..guest(&kernel) };
     let limit = 32 * MIB;
     assert_eq!(plan(&tight).unwrap_err(), BuildError::Kernel(KernelError::TooLarge { limit }));
 }
@@ -196,20 +210,19 @@ fn what_cannot_be_is_said_with_what_to_do() {
 proptest! {
     #[test]
     fn plans_stay_inside_the_memory(
-        memory in 0u64..2 << 40, vcpus in 0u32..140, bits in 30u8..50, ramdisk in 0usize..6 << 20,
+        memory in 0u64..2 << 40, vcpus in 0u32..140, bits in 30u8..50, ramdisk in 0u64..6 << 20,
         size in 0u64..200 * MIB, offset in 0u64..64, v2 in any::<bool>(), vuart in any::<bool>(),
     ) {
         let kernel = image(5000, offset * MIB, size, 0);
-        let ramdisk = vec![1; ramdisk];
         let gic = if v2 { Gic::V2 } else { Gic::V3 };
-        let asked = Guest { memory, vcpus, address_bits: bits, ramdisk: Some(&ramdisk), gic, vuart, ..guest(&kernel) };
+        let asked = Guest { memory, vcpus, address_bits: bits, ramdisk: Some(ramdisk), gic, vuart, ..guest(&kernel) };
         if let Ok(plan) = plan(&asked) {
             prop_assert_eq!(plan.banks.iter().map(|bank| bank.size).sum::<u64>(), memory / 4096 * 4096);
             for segment in &plan.segments {
                 prop_assert!(segment.address % 4096 == 0 && segment.address >= plan.banks[0].base);
-                prop_assert!(segment.address + segment.bytes.len() as u64 <= plan.banks[0].end());
+                prop_assert!(segment.address + segment.len <= plan.banks[0].end());
             }
-            prop_assert!(Fdt::new(&plan.segments[1].bytes).is_ok());
+            prop_assert!(Fdt::new(tree_bytes(&plan)).is_ok());
         }
     }
 
@@ -225,7 +238,7 @@ proptest! {
         }
         file.truncate(file.len() - cut);
         if let Ok(plan) = plan(&Guest { partial_tree: Some(&file), ..guest(&kernel) }) {
-            prop_assert!(Fdt::new(&plan.segments[1].bytes).is_ok());
+            prop_assert!(Fdt::new(tree_bytes(&plan)).is_ok());
         }
     }
 }
