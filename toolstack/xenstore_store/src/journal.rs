@@ -30,9 +30,9 @@ pub enum Record<'a> {
     },
     /// [`Store::disconnect`].
     Disconnect(ConnectionId),
-    /// [`Store::receive`].
+    /// [`Store::receive`]. May be left out for sockets where that had no [effect](crate::Effect).
     Receive(ConnectionId, &'a [u8]),
-    /// [`Store::sent`].
+    /// [`Store::sent`] to a domain. What goes to sockets is not noted: they end with the daemon.
     Sent(ConnectionId, u32),
     /// [`Store::reset`].
     Reset(ConnectionId),
@@ -156,6 +156,7 @@ pub fn replay(store: &mut Store, journal: &[u8]) -> Result<(), JournalError> {
             Record::Receive(id, bytes) => {
                 // What an error led to, follows.
                 let _ = store.receive(id, bytes, &mut host);
+                store.forget_pending_of_socket(id);
             }
             Record::Sent(id, count) => store.sent(id, count as usize),
             Record::Reset(id) => store.reset(id),

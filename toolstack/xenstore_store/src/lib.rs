@@ -39,4 +39,4 @@ pub use journal::{JournalError, Record};
 pub use quota::Quotas;
 pub use state::StateError;
 pub use store::{Host, Store};
-pub use stream::ReceiveError;
+pub use stream::{Effect, ReceiveError};

@@ -46,6 +46,17 @@ pub(crate) fn is_privileged(kind: MessageType) -> bool {
     matches!(kind, Control | Introduce | Release | IsDomainIntroduced | Resume | SetTarget)
 }
 
+/// Whether a request leaves the store as it is, but for what waits to be sent.
+pub(crate) fn only_reads(message: &Message) -> bool {
+    use MessageType::*;
+    let kind = MessageType::from_number(message.kind);
+    message.transaction == 0
+        && matches!(
+            kind,
+            Some(Read | Directory | DirectoryPart | GetPerms | GetDomainPath | IsDomainIntroduced)
+        )
+}
+
 /// Whether a read-only socket may ask this.
 pub(crate) fn is_read_only(kind: MessageType) -> bool {
     use MessageType::*;

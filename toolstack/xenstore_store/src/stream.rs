@@ -1,12 +1,23 @@
 //! Connections as streams of bytes: what comes in, what goes out, and when one ends.
 
 use crate::connection::{Connection, ConnectionId, Peer};
+use crate::queue::Queue;
+use crate::request;
 use crate::store::{Host, Store};
 use thiserror::Error;
 use xenstore_wire::{Domid, TooLong};
 
 /// Bytes that may wait for a privileged client before it counts as one that does not read.
 const PRIVILEGED_QUEUE_MAX: u64 = 64 << 20;
+
+/// What taking in bytes has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The store is as before but for answers: there were whole requests only, and they only read.
+    None,
+    /// The store may be different.
+    Some,
+}
 
 /// Nothing more is taken in on this connection; a socket is to be [disconnected](Store::disconnect).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -82,23 +93,30 @@ impl Store {
         id: ConnectionId,
         bytes: &[u8],
         host: &mut dyn Host,
-    ) -> Result<(), ReceiveError> {
+    ) -> Result<Effect, ReceiveError> {
         let connection = self.connections.get_mut(&id).filter(|connection| !connection.is_ignored);
         let connection = connection.ok_or(ReceiveError::NotInUse)?;
+        let mut only_reads = connection.decoder.rest().is_empty();
         connection.received = connection.received.wrapping_add(bytes.len() as u32);
         connection.decoder.push(bytes);
         // A request may end or reset the very connection that it came on.
         while let Some(connection) = self.connections.get_mut(&id) {
             match connection.decoder.next_message() {
-                Ok(Some(message)) => self.handle(id, &message, host),
-                Ok(None) => break,
+                Ok(Some(message)) => {
+                    only_reads &= request::only_reads(&message);
+                    self.handle(id, &message, host);
+                }
+                Ok(None) => {
+                    only_reads &= connection.decoder.rest().is_empty();
+                    break;
+                }
                 Err(error) => {
                     self.ignore(id);
                     return Err(error.into());
                 }
             }
         }
-        Ok(())
+        Ok(if only_reads { Effect::None } else { Effect::Some })
     }
 
     /// Whether the client may send: an unprivileged one that does not take its answers has to wait.
@@ -123,6 +141,15 @@ impl Store {
     pub fn pending(&self, id: ConnectionId, buffer: &mut Vec<u8>, max: usize) {
         if let Some(connection) = self.connections.get(&id) {
             connection.queue.peek(buffer, max);
+        }
+    }
+
+    /// Drops what waits for a socket that is gone, while its connection is not.
+    pub(crate) fn forget_pending_of_socket(&mut self, id: ConnectionId) {
+        let connection = self.connections.get_mut(&id);
+        if let Some(connection) = connection.filter(|it| matches!(it.peer, Peer::Socket { .. })) {
+            connection.queue = Queue::default();
+            self.talkative.remove(&id);
         }
     }
 

@@ -5,13 +5,17 @@
 //! * [`persist`]: files that the state outlives the process in, and why nothing is lost.
 //! * [`machine`]: what Xen does for the daemon.
 //! * [`socket`]: programs in dom0.
-//! * [`daemon`]: the loop.
+//! * [`poller`]: what is waited for.
+//! * [`daemon`]: the loop; `clients` and `rings` are its parts for sockets and domains.
 #![forbid(unsafe_code)]
 
+mod clients;
 pub mod daemon;
 pub mod machine;
 pub mod options;
 pub mod persist;
+pub mod poller;
 pub mod ring;
+mod rings;
 pub mod socket;
 pub mod start;

@@ -6,7 +6,6 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, Soc
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use xenstore_store::ConnectionId;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -59,10 +58,10 @@ impl AsFd for Listener {
 /// A client on a socket.
 #[derive(Debug)]
 pub struct Client {
-    /// Its connection in the store.
-    pub id: ConnectionId,
     /// Its socket.
     pub fd: OwnedFd,
+    /// Whether it is waited for that it takes more.
+    pub writes: bool,
 }
 
 impl Client {

@@ -29,7 +29,7 @@ pub fn serve(options: &Options, ready: Ready) -> Result<()> {
         Listener::bind(&path, read_only).with_context(|| format!("cannot listen at {}", path.display()))
     };
     let listeners = vec![listen("socket", false)?, listen("socket_ro", true)?];
-    let daemon = Daemon::new(store, persist, machine, listeners);
+    let daemon = Daemon::new(store, persist, machine, listeners).context("cannot wait for events")?;
     ready.tell()?;
     daemon.run().context("cannot wait for events")
 }

@@ -65,7 +65,7 @@ impl Rig {
             Machine::new(Box::new(self.xen.event_channels()), Box::new(self.xen.clone()), census).unwrap();
         let socket = self.folder.join("socket");
         let listener = Listener::bind(&socket, false).unwrap();
-        self.daemon = Some(Daemon::new(store, persist, Some(machine), vec![listener]));
+        self.daemon = Some(Daemon::new(store, persist, Some(machine), vec![listener]).unwrap());
         self.client = UnixStream::connect(&socket).unwrap();
         self.client.set_nonblocking(true).unwrap();
     }
