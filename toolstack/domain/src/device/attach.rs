@@ -20,7 +20,7 @@ impl Toolstack {
         vifs: &[xl_config::Vif],
     ) -> Result<(), DomainError> {
         self.running(domid)?;
-        let used: Vec<u32> = self.device_ids(domid, Kind::Vif)?;
+        let used = self.device_ids(domid, Kind::Vif)?;
         let new_disks = disks.iter().map(Disk::from_config).collect::<Result<Vec<_>, _>>()?;
         let new_vifs = vif::number(vifs, &used)?;
         let pending = self.prepare_devices(&new_disks, &new_vifs)?;
@@ -28,8 +28,10 @@ impl Toolstack {
         let devices: Vec<DeviceId> = records.iter().map(|record| record.device).collect();
         let there = self.store.transaction(|store| {
             for device in &devices {
-                if nodes::text(store, &format!("{}/frontend", device.note()))?.is_some() {
-                    return Ok(Some(*device));
+                for place in [device.note(), device.back()] {
+                    if nodes::text(store, &format!("{place}/frontend"))?.is_some() {
+                        return Ok(Some(*device));
+                    }
                 }
             }
             records.iter().try_for_each(|record| record.write(store))?;

@@ -155,7 +155,8 @@ impl Toolstack {
         Ok(())
     }
 
-    /// Puts Dom0's end of an interface into its bridge, or lets its script do so, and tells the back end that it may connect.
+    /// Puts Dom0's end of an interface into its bridge, or lets its script do so, and tells the back end that it may
+    /// connect.
     fn plug(&mut self, domid: Domid, vif: &Vif) -> Result<(), DomainError> {
         let device = DeviceId { kind: Kind::Vif, domid, id: vif.id };
         let mtu = match &vif.network {

@@ -151,6 +151,17 @@ fn failed_attach_leaves_nothing_and_other_devices_alone() {
 }
 
 #[test]
+fn device_whose_note_is_lost_is_not_written_over() {
+    let host = FakeHost::new();
+    attach(&host).unwrap();
+    host.store().rm("/libxl/7").unwrap();
+    let before = host.paths();
+    let error = host.toolstack().attach(id(7), &[disk("/dev/sdb,raw,xvda,r")], &[]).unwrap_err().to_string();
+    assert_eq!(error, "domain 7 has vbd 51712 already");
+    assert_eq!(host.paths(), before);
+}
+
+#[test]
 fn devices_whose_back_ends_fail_are_taken_back() {
     let host = FakeHost::with_back_ends(BackEnds::Fail);
     attach(&host).unwrap_err();
@@ -175,7 +186,10 @@ fn disk_that_another_domain_writes_is_refused() {
 fn loop_device_that_a_script_attached_is_released() {
     let host = FakeHost::new();
     attach(&host).unwrap();
-    host.store().write("/local/domain/0/backend/vbd/7/51712/node", "/dev/loop5").unwrap();
+    let back = "/local/domain/0/backend/vbd/7/51712";
+    host.store().write(&format!("{back}/node"), "/dev/loop5").unwrap();
+    host.store().write(&format!("{back}/script"), "/etc/xen/scripts/block").unwrap();
     host.toolstack().destroy(id(7)).unwrap();
     assert_eq!(host.released(), ["/dev/loop5"]);
+    assert!(host.scripts().is_empty(), "it would release the device a second time");
 }

@@ -98,6 +98,29 @@ fn devices_without_script_run_none() {
 }
 
 #[test]
+fn script_that_other_tools_ran_is_run_when_the_device_goes() {
+    let host = host();
+    let mut tools = host.toolstack();
+    tools.attach(id(7), &[], &["bridge=xenbr0".parse().unwrap()]).unwrap();
+    host.store().write("/local/domain/0/backend/vif/7/0/script", "/etc/xen/scripts/vif-bridge").unwrap();
+    tools.destroy(id(7)).unwrap();
+    assert_eq!(host.scripts()[0].arguments, ["offline", "type_if=vif"]);
+}
+
+#[test]
+fn device_goes_though_its_script_fails() {
+    let host = host();
+    make_devices(&host);
+    attach(&host).unwrap();
+    host.on_script(|script| Err(HostError::NotAFile(script.path.clone())));
+    let error = host.toolstack().destroy(id(7)).unwrap_err().to_string();
+    assert!(error.contains("is not a regular file"), "{error}");
+    assert_eq!(host.domids(), [0]);
+    let left: Vec<String> = host.paths().into_iter().filter(|path| path.contains("/7")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn script_that_fails_is_quoted_and_the_device_taken_back() {
     let host = host();
     let before = host.paths();
