@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::devices::{BlockAttach, BlockDetach, DeviceList, NetworkAttach, NetworkDetach};
-pub use self::outside::{Console, Supervise};
+pub use self::outside::{Console, Sort, Supervise, Top};
 use crate::format::MemoryArgument;
 
 /// Controls Xen's domains.
@@ -61,6 +61,8 @@ pub enum Verb {
     MemMax(Memory),
     /// Print the hypervisor's messages
     Dmesg(Dmesg),
+    /// Show what domains use, live
+    Top(Top),
     /// Print how long domains have been running
     Uptime(Uptime),
     /// Print or change domains' shares of CPU time

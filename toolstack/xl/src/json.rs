@@ -132,3 +132,32 @@ pub struct NetworkInterface {
     /// Grant of the ring of what it receives; null when it says none.
     pub rx_ring_ref: Option<u32>,
 }
+
+/// What a domain uses, of `xl top --json`.
+#[derive(Debug, Serialize)]
+pub struct TopDomain {
+    /// Id.
+    pub domid: u16,
+    /// Name; null when it has none.
+    pub name: Option<String>,
+    /// As of `xl list`.
+    pub state: Vec<&'static str>,
+    /// CPU time in nanoseconds.
+    pub cpu_time_ns: u64,
+    /// Percent of one CPU that it used since the look before; null at the first.
+    pub cpu_percent: Option<f64>,
+    /// Memory that it has, in KiB.
+    pub memory_kib: u64,
+    /// Memory that it may have, in KiB.
+    pub max_memory_kib: u64,
+    /// vCPUs that it has.
+    pub vcpus: u32,
+    /// Bytes that it has sent; null when it has no devices in Dom0.
+    pub network_sent_bytes: Option<u64>,
+    /// Bytes that it has received.
+    pub network_received_bytes: Option<u64>,
+    /// Bytes that it has read from disks.
+    pub disk_read_bytes: Option<u64>,
+    /// Bytes that it has written to disks.
+    pub disk_written_bytes: Option<u64>,
+}

@@ -9,6 +9,7 @@ mod commands;
 mod format;
 pub mod json;
 mod outside;
+mod top;
 
 #[cfg(test)]
 mod tests;
@@ -16,3 +17,4 @@ mod tests;
 pub use cli::{Options, Verb};
 pub use commands::{message, run};
 pub use outside::{Outside, ProgressLine, RealOutside};
+pub use top::{Key, Screen, Terminal};

@@ -13,6 +13,8 @@ use xenconsoled::log::file_name;
 use xenconsoled::session::{Session, Type};
 use xl_config::Uuid;
 
+use crate::top::{Screen, Terminal};
+
 /// Where supervisors keep locks and notes.
 const SUPERVISORS: &str = "/run/xen";
 /// Where they write what they do, as Xen's xl.
@@ -40,6 +42,12 @@ pub trait Outside {
         number: u32,
         attached: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()>;
+
+    /// Takes the terminal as a screen.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn screen(&self) -> Result<Box<dyn Screen>>;
 }
 
 /// The host that this program runs on.
@@ -79,6 +87,10 @@ impl Outside for RealOutside {
     ) -> Result<()> {
         let state_dir = Path::new(STATE_DIR);
         Session { domid, console, number, interactive: false, live: false, state_dir }.run(attached)
+    }
+
+    fn screen(&self) -> Result<Box<dyn Screen>> {
+        Ok(Box::new(Terminal::open()?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use xenconsoled::session::Type;
 use xl_config::Uuid;
 
@@ -27,4 +27,37 @@ pub struct Supervise {
     /// Do it in the background, and write what is done to this file
     #[arg(long, value_name = "FILE", requires = "uuid", hide = true)]
     pub log: Option<PathBuf>,
+}
+
+/// Options of `top`.
+#[derive(Args, Debug)]
+pub struct Top {
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub delay: u64,
+    /// Print one table below the other rather than on the screen
+    #[arg(short, long)]
+    pub batch: bool,
+    /// End after so many looks
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub iterations: Option<u32>,
+    /// What comes first
+    #[arg(short, long, default_value = "cpu")]
+    pub sort: Sort,
+    /// Print an array as JSON for each look
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Orders of domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Those that use most CPU time
+    Cpu,
+    /// Those that have most memory
+    Memory,
+    /// The alphabet
+    Name,
+    /// Rising ids
+    Id,
 }

@@ -5,13 +5,13 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use domain::{Domain, DomainError, Toolstack, vcpus};
 use xen_abi::domctl::v4_17::DominfFlags;
-use xen_ctrl::ShutdownReason;
+use xen_ctrl::{DomainInfo, ShutdownReason};
 
 use super::{print_json, title};
 use crate::cli::{List, Rename, Target};
 use crate::{format, json};
 
-const KIB_PER_PAGE: u64 = 4;
+pub(crate) const KIB_PER_PAGE: u64 = 4;
 
 /// The flags that `xl list` shows, with their letters and their words.
 const STATES: [(DominfFlags, char, &str); 4] = [
@@ -90,8 +90,6 @@ fn reason_letter(reason: Option<ShutdownReason>) -> char {
 
 fn entry(domain: &Domain) -> json::Domain {
     let info = &domain.info;
-    let dying = (DominfFlags::DYING, 'd', "dying");
-    let states = STATES.iter().chain([&dying]).filter(|(flag, ..)| info.flags.contains(*flag));
     json::Domain {
         domid: domain.domid().get(),
         name: domain.name.clone(),
@@ -100,11 +98,18 @@ fn entry(domain: &Domain) -> json::Domain {
         max_memory_kib: info.max_pages.saturating_mul(KIB_PER_PAGE),
         vcpus_online: info.online_vcpus,
         vcpus: vcpus(info),
-        state: states.map(|&(.., word)| word).collect(),
+        state: state_words(info),
         shutdown_reason: info.shutdown_reason().map(reason_word),
         cpu_time_ns: info.cpu_time_ns,
         cpupool: info.cpupool,
     }
+}
+
+/// The words for what a domain does.
+pub(crate) fn state_words(info: &DomainInfo) -> Vec<&'static str> {
+    let dying = (DominfFlags::DYING, 'd', "dying");
+    let states = STATES.iter().chain([&dying]).filter(|(flag, ..)| info.flags.contains(*flag));
+    states.map(|&(.., word)| word).collect()
 }
 
 fn reason_word(reason: ShutdownReason) -> &'static str {

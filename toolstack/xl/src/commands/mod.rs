@@ -8,7 +8,7 @@ mod create;
 mod host;
 mod info;
 mod life;
-mod list;
+pub(crate) mod list;
 mod network;
 mod sched;
 mod supervise;
@@ -21,7 +21,7 @@ use anyhow::Result;
 use domain::{Domain, DomainError, Toolstack};
 use serde::Serialize;
 
-use crate::{Outside, Verb};
+use crate::{Outside, Verb, top};
 
 /// Does what the command line says. What people read goes to `out`.
 ///
@@ -48,6 +48,7 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dy
         Verb::MemSet(options) => life::set_memory(options, tools),
         Verb::MemMax(options) => life::set_memory_max(options, tools),
         Verb::Dmesg(options) => host::dmesg(options, tools, out),
+        Verb::Top(options) => top::top(options, tools, out, outside),
         Verb::Uptime(options) => uptime::uptime(options, tools, out),
         Verb::SchedCredit2(options) => sched::credit2(options, tools, out),
         Verb::CpupoolList(options) => cpupool::list(options, tools, out),
@@ -82,7 +83,7 @@ fn number(value: Option<u32>) -> String {
     value.map_or("-1".to_owned(), |value| value.to_string())
 }
 
-fn print_json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+pub(crate) fn print_json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     Ok(writeln!(out)?)
 }

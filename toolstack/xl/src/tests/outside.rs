@@ -13,7 +13,7 @@ use xenstore_client::Operations;
 use xl_config::Uuid;
 
 use super::{ConfigFile, host, xl, xl_beside};
-use crate::{Outside, message};
+use crate::{Outside, Screen, message};
 
 /// What was asked of the outside.
 pub(super) struct FakeOutside {
@@ -65,6 +65,10 @@ impl Outside for FakeOutside {
     ) -> Result<()> {
         self.ask(format!("attach {domid} {console:?} {number}"))?;
         attached()
+    }
+
+    fn screen(&self) -> Result<Box<dyn Screen>> {
+        bail!("no terminal")
     }
 }
 
@@ -193,4 +197,21 @@ fn shutdown_and_reboot_wait_right_while_the_domain_is_looked_after() {
         });
         assert_eq!(host.domids(), [0]);
     }
+}
+
+#[test]
+fn top_prints_so_many_tables_or_arrays() {
+    let host = host();
+    let text = xl(&host, "top -b -n 2 -d 1 -s name").unwrap();
+    assert!(
+        text.starts_with("2 domains   4 CPUs   memory: 4096 MiB, 256 used, 3840 free\n   ID NAME "),
+        "{text}"
+    );
+    let web = "    7 web              blocked       1.5      0.0      128     3.1     2         -         -        -        -\n";
+    assert_eq!(text.matches(web).count(), 2, "{text}");
+    let json: serde_json::Value = serde_json::from_str(&xl(&host, "top --json -n 1 -s id").unwrap()).unwrap();
+    assert_eq!((&json[1]["name"], &json[1]["cpu_percent"]), (&"web".into(), &serde_json::Value::Null));
+    assert_eq!(xl(&host, "top -b -n 0").unwrap(), "");
+    assert_eq!(message(&xl(&host, "top").unwrap_err()), "no terminal");
+    assert!(xl(&host, "top -b -d 0").is_err());
 }
