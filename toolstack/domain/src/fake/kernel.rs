@@ -107,8 +107,7 @@ fn look_at(store: &mut Client, kind: &str, device: &str, back_ends: BackEnds) ->
             }
             (Some("2"), _) if front_state.as_deref() == Some("4") => store.write(&state_path, "4"),
             (Some("5"), BackEnds::Work | BackEnds::Fail)
-                if online.as_deref() == Some("0")
-                    && matches!(front_state.as_deref(), None | Some("1" | "6")) =>
+                if online.as_deref() == Some("0") && matches!(front_state.as_deref(), None | Some("6")) =>
             {
                 store.write(&state_path, "6")
             }
