@@ -113,13 +113,7 @@ impl Operation {
             Self::DirectoryPart(path, offset) => {
                 Ok(directory_part(find(tree, caller, path, Access::READ)?, *offset))
             }
-            Self::GetPerms(path) => {
-                let mut text = Vec::new();
-                for permission in find(tree, caller, path, Access::READ)?.permissions.iter() {
-                    payload::push_string(&mut text, permission.to_string().as_bytes());
-                }
-                if text.len() > PAYLOAD_MAX { Err(Errno::E2BIG) } else { Ok(Reply::Text(text)) }
-            }
+            Self::GetPerms(path) => permission_list(&find(tree, caller, path, Access::READ)?.permissions),
             Self::Write(path, value) => write(tree, caller, quotas, path, value, changes),
             Self::Mkdir(path) => match find(tree, caller, path, Access::WRITE) {
                 Ok(_) => Ok(Reply::Done),
@@ -132,6 +126,15 @@ impl Operation {
             }
         }
     }
+}
+
+/// Permissions as `GET_PERMS` answers.
+pub(crate) fn permission_list(permissions: &[Permission]) -> Result<Reply, Errno> {
+    let mut text = Vec::new();
+    for permission in permissions {
+        payload::push_string(&mut text, permission.to_string().as_bytes());
+    }
+    if text.len() > PAYLOAD_MAX { Err(Errno::E2BIG) } else { Ok(Reply::Text(text)) }
 }
 
 /// The node at `path`, if the caller may do `needed` with it. Where it is missing, only who may do that with the

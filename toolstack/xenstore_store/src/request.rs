@@ -11,6 +11,7 @@ use xenstore_wire::{Domid, Message, MessageType, Path, Permission, SpecialPath, 
 #[derive(Debug)]
 pub(crate) enum Request {
     Tree(Operation),
+    GetSpecialPerms(SpecialPath),
     SetSpecialPerms(SpecialPath, Rc<[Permission]>),
     Watch {
         path: Rc<str>,
@@ -106,7 +107,10 @@ fn arguments(
     Some(Ok(match kind {
         MessageType::Read => Request::Tree(Operation::Read(one_path()?)),
         MessageType::Directory => Request::Tree(Operation::Directory(one_path()?)),
-        MessageType::GetPerms => Request::Tree(Operation::GetPerms(one_path()?)),
+        MessageType::GetPerms => match SpecialPath::parse(payload::one_string(bytes)?) {
+            Some(special) => Request::GetSpecialPerms(special),
+            None => Request::Tree(Operation::GetPerms(one_path()?)),
+        },
         MessageType::Mkdir => Request::Tree(Operation::Mkdir(one_path()?)),
         MessageType::Rm => Request::Tree(Operation::Rm(one_path()?)),
         MessageType::DirectoryPart => match payload::strings(bytes)?[..] {

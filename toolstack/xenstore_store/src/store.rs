@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::connection::{Connection, ConnectionId, Peer};
 use crate::domains::Domain;
-use crate::operation::{Change, Operation, Reply};
+use crate::operation::{Change, Operation, Reply, permission_list};
 use crate::queue::Outgoing;
 use crate::quota::Quotas;
 use crate::request::{self, Request};
@@ -135,6 +135,13 @@ impl Store {
         let home = caller.domid.home();
         match request::decode(kind, message, &home, &self.quotas)? {
             Request::Tree(operation) => self.operate(id, caller, number, operation, changes),
+            Request::GetSpecialPerms(special) => {
+                let list = &self.special_permissions[special as usize];
+                if !caller.access(list).allows(Access::READ) {
+                    return Err(Errno::EACCES);
+                }
+                permission_list(list)
+            }
             Request::SetSpecialPerms(special, list) => self.set_special(caller, special, list),
             Request::Watch { path, hidden, token, depth } => {
                 self.watch(id, caller, Watch { connection: id, path, hidden, token, depth, serial: 0 })

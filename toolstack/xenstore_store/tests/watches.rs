@@ -138,6 +138,9 @@ fn domains_that_come_and_go_are_reported_to_dom0_and_to_whom_it_allows() {
     assert_eq!(rig.events(watcher), seven);
     assert_eq!(rig.events(guest), seven);
     assert_eq!(rig.ask(guest, SetPerms, 0, "@releaseDomain\0b3\0"), Err(Errno::EACCES));
+    assert_eq!(rig.permissions(guest, "@releaseDomain"), "n0 r3");
+    assert_eq!(rig.ask(guest, GetPerms, 0, "@introduceDomain\0"), Err(Errno::EACCES));
+    assert_eq!(rig.permissions(rig.dom0, "@introduceDomain"), "n0");
     rig.ok(rig.dom0, Resume, 0, "8\0");
     rig.store.domain_shutdown(xenstore_wire::Domid(8));
     assert_eq!(rig.fired(guest).len(), 2, "after RESUME a shutdown is reported again");
