@@ -2,7 +2,7 @@
 
 use xl_config::{Diagnostic, Document, DomainConfig};
 
-/// Larger files are refused before they are looked at.
+/// What messages call the input.
 const FILE: &str = "fuzz.cfg";
 
 pub(crate) fn one_input(bytes: &[u8]) {

@@ -1,5 +1,5 @@
 //! The header of an arm64 `Image` (Linux' Documentation/arch/arm64/booting.rst).
-use crate::{HeaderError, le32, le64};
+use crate::{HeaderError, bytes_at, le32, le64};
 
 /// "ARM\x64", at offset 56.
 const MAGIC: u32 = 0x644d_5241;
@@ -39,8 +39,9 @@ impl Image {
             return Ok(None);
         }
         let truncated = |need| HeaderError::Truncated { need, have: len };
-        let field = |at| le64(head, at).ok_or(truncated(HEADER_SIZE));
-        let (text_offset, size, flags) = (field(8)?, field(16)?, field(24)?);
+        let header: [u8; HEADER_SIZE as usize] = bytes_at(head, 0).ok_or(truncated(HEADER_SIZE))?;
+        let field = |at| le64(&header, at).unwrap_or_default();
+        let (text_offset, size, flags) = (field(8), field(16), field(24));
         if flags & 1 != 0 {
             return Err(HeaderError::BigEndian);
         }
@@ -157,9 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn old_image_cut_off_in_its_header_is_truncated() {
-        let head = OLD_CODE.to_le_bytes();
-        assert_eq!(Image::parse(&head, 4), Err(HeaderError::Truncated { need: 64, have: 4 }));
+    fn image_cut_off_in_its_header_is_truncated() {
+        let old = OLD_CODE.to_le_bytes();
+        assert_eq!(Image::parse(&old, 4), Err(HeaderError::Truncated { need: 64, have: 4 }));
+        let head = image_header(0, 0x1000, 0);
+        assert_eq!(Image::parse(&head[..63], 63), Err(HeaderError::Truncated { need: 64, have: 63 }));
     }
 
     #[test]

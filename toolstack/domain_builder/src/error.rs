@@ -24,7 +24,9 @@ pub enum KernelError {
         detail: String,
     },
     /// More than any kernel has, or than fits into the guest.
-    #[error("it has more than {limit} bytes unpacked, which do not fit into the guest's memory")]
+    #[error(
+        "it has more than {limit} bytes unpacked, which do not fit into the guest's memory; raise `memory` if it is the right file"
+    )]
     TooLarge {
         /// The most bytes.
         limit: u64,
@@ -55,10 +57,12 @@ pub enum BuildError {
     #[error("the partial device tree cannot be used: {0}")]
     PartialTree(#[from] PartialTreeError),
     /// No memory at all.
-    #[error("the guest has no memory")]
+    #[error("the guest has no memory; set `memory`")]
     NoMemory,
     /// More memory than the guest's addresses reach.
-    #[error("{mib} MiB are more memory than an arm64 guest can have here ({most_mib} MiB)")]
+    #[error(
+        "{mib} MiB are more memory than an arm64 guest can have here ({most_mib} MiB); lower `memory` and `maxmem`"
+    )]
     TooMuchMemory {
         /// Asked for.
         mib: u64,
@@ -77,7 +81,7 @@ pub enum BuildError {
         have_mib: u64,
     },
     /// A number of vCPUs that the interrupt controller does not support.
-    #[error("an arm64 guest with {gic} has 1 to {most} vCPUs, not {vcpus}")]
+    #[error("an arm64 guest with {gic} has 1 to {most} vCPUs, not {vcpus}; change `vcpus` and `maxvcpus`")]
     Vcpus {
         /// Asked for.
         vcpus: u32,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{KernelError, PartialTreeError};
-use crate::testing::{gzip, image};
+use crate::testing::{gzip, image, zboot};
 
 const MIB: u64 = 1 << 20;
 
@@ -176,32 +176,40 @@ fn what_cannot_be_is_said_with_what_to_do() {
         change(&mut guest);
         plan(&guest).unwrap_err().to_string()
     };
+    let of_kernel = |kernel: &[u8]| plan(&guest(kernel)).unwrap_err().to_string();
     let big = 64 << 20;
     let long = "x".repeat(3 << 20);
+    let bomb = gzip(&vec![0; 300 << 20]);
+    let (packed, zboot) = (gzip(&kernel), zboot("gzip", b"12345678"));
     let cases: &[(String, &str)] = &[
-        (error(&|guest| guest.memory = 100), "the guest has no memory"),
-        (error(&|guest| guest.memory = 1 << 50), "more memory than an arm64 guest can have"),
+        (error(&|guest| guest.memory = 100), "the guest has no memory; set `memory`"),
+        (
+            error(&|guest| guest.memory = 1 << 50),
+            "1073741824 MiB are more memory than an arm64 guest can have here (1043456 MiB); lower `memory` and `maxmem`",
+        ),
         (
             error(&|guest| guest.memory = 16 * MIB),
             "need 20 MiB, and the guest has 16 MiB below 4 GiB; raise `memory`",
         ),
         (error(&|guest| guest.vcpus = 0), "an arm64 guest with GICv3 has 1 to 128 vCPUs, not 0"),
-        (error(&|guest| guest.vcpus = 129), "1 to 128 vCPUs, not 129"),
+        (error(&|guest| guest.vcpus = 129), "1 to 128 vCPUs, not 129; change `vcpus` and `maxvcpus`"),
         (error(&|guest| (guest.gic, guest.vcpus) = (Gic::V2, 9)), "GICv2 has 1 to 8 vCPUs, not 9"),
-        (
-            error(&|guest| guest.kernel = file(b"#!/bin/sh")),
-            "the kernel cannot be used: it is no arm64 Image",
-        ),
+        (of_kernel(b"#!/bin/sh"), "the kernel cannot be used: it is no arm64 Image"),
+        (of_kernel(&kernel[..60]), "it should have 64 bytes and has 60; was the file cut off?"),
+        (of_kernel(&zboot[..130]), "should have 136 bytes and has 130; was the file cut off?"),
+        (of_kernel(&packed[..90]), "its gzip data is damaged or cut off"),
+        (of_kernel(b"\x7fELF"), "unsupported format (ELF); use an arm64 Image"),
+        (of_kernel(&bomb), "do not fit into the guest's memory; raise `memory`"),
         (error(&|guest| guest.cmdline = Some("a\0b")), "zero byte"),
     ];
     for (error, message) in cases {
         assert!(error.contains(message), "{error}");
+        assert!(!error.contains('\n'), "{error}");
     }
     let large = Guest { ramdisk: Some(big), memory: 64 * MIB, ..guest(&kernel) };
     assert!(matches!(plan(&large), Err(BuildError::NoRoom { need_mib: 82, have_mib: 64 })));
     let wordy = Guest { cmdline: Some(&long), ..guest(&kernel) };
     assert!(matches!(plan(&wordy), Err(BuildError::TreeTooLarge { .. })));
-    let bomb = gzip(&vec![0; 40 << 20]);
     let tight = Guest { kernel: file(&bomb), memory: 32 * MIB, ..guest(&kernel) };
     let limit = 32 * MIB;
     assert_eq!(plan(&tight).unwrap_err(), BuildError::Kernel(KernelError::TooLarge { limit }));
