@@ -1,4 +1,4 @@
-//! xl.cfg: bytes to settings, to a configuration, to JSON and back.
+//! xl.cfg: bytes to settings, to a configuration, to JSON and back; and the stored JSON, which begins with a brace.
 
 use xl_config::{Diagnostic, Document, DomainConfig};
 
@@ -6,6 +6,9 @@ use xl_config::{Diagnostic, Document, DomainConfig};
 const FILE: &str = "fuzz.cfg";
 
 pub(crate) fn one_input(bytes: &[u8]) {
+    if bytes.starts_with(b"{") {
+        return stored(&String::from_utf8_lossy(bytes));
+    }
     let document = match Document::parse(FILE, bytes) {
         Ok(document) => document,
         Err(report) => return check_all(bytes, &report.0),
@@ -15,11 +18,23 @@ pub(crate) fn one_input(bytes: &[u8]) {
     match DomainConfig::from_document(&document) {
         Ok(parsed) => {
             check_diagnostics(bytes, &parsed.warnings);
-            let json = parsed.config.to_json().expect("a configuration can be stored");
-            assert_eq!(DomainConfig::from_json(&json).expect("and read"), parsed.config);
+            check_round_trip(&parsed.config);
         }
         Err(report) => check_all(bytes, &report.0),
     }
+}
+
+/// A stored configuration is sound or refused.
+fn stored(json: &str) {
+    if let Ok(config) = DomainConfig::from_json(json) {
+        assert!(config.faults().is_empty());
+        check_round_trip(&config);
+    }
+}
+
+fn check_round_trip(config: &DomainConfig) {
+    let json = config.to_json().expect("a configuration can be stored");
+    assert_eq!(DomainConfig::from_json(&json).expect("and read"), *config);
 }
 
 fn check_all(bytes: &[u8], diagnostics: &[Diagnostic]) {

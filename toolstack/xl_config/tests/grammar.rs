@@ -166,6 +166,9 @@ fn good_files_mean_what_is_stored_beside_them() {
     for (path, bytes) in files {
         let json = report(&path, &bytes).unwrap_or_else(|report| panic!("{report}"));
         assert_eq!(json, fs::read_to_string(path.with_extension("json")).unwrap(), "{}", path.display());
+        let stored =
+            DomainConfig::from_json(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(stored.to_json().unwrap() + "\n", json);
     }
 }
 

@@ -203,6 +203,21 @@ fn stored_form_is_checked_when_it_is_read() {
     }
 }
 
+#[test]
+fn every_kind_of_device_is_read_back_from_the_stored_form() {
+    let config = config(
+        "disk = ['/a,raw,xvda,cdrom', 'vdev=sdb,cdrom']\nvif = ['mac=00:16:3e:0:0:1,rate=1MB/s@50ms', '']\n\
+         p9 = ['tag=t,path=/srv,security_model=none']\n\
+         channel = ['name=a,connection=pty', 'name=b,connection=socket,path=/run/b,backend=c']",
+    );
+    assert_eq!(config.channel.len(), 2);
+    let json = config.to_json().unwrap();
+    assert_eq!(DomainConfig::from_json(&json).unwrap(), config);
+    let strange = json.replace("\"path\": \"/run/b\"", "\"path\": \"/run/b\", \"mode\": 1");
+    assert_ne!(strange, json);
+    assert!(DomainConfig::from_json(&strange).is_err());
+}
+
 fn any_setting() -> impl Strategy<Value = String> {
     let key = prop::sample::select(keys::built().collect::<Vec<_>>());
     let atom = prop_oneof![

@@ -11,7 +11,6 @@ pub struct Channel {
     /// Name by which the guest knows its purpose.
     pub name: Text,
     /// Where the program finds it.
-    #[serde(flatten)]
     pub connection: Connection,
     /// Domain (name or id) of the back end; `None` for this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,7 +19,7 @@ pub struct Channel {
 
 /// The program's end of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "connection", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Connection {
     /// A pseudo-terminal.
     Pty,
