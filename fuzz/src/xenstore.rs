@@ -6,7 +6,7 @@ mod tree;
 
 use xen_abi::Errno;
 use xenstore_store::journal::replay;
-use xenstore_store::{ConnectionId, Host, Peer, Quotas, Record, Store};
+use xenstore_store::{ConnectionId, Effect, Host, Peer, Quotas, Record, Store};
 use xenstore_wire::{Domid, Message, MessageType};
 
 use crate::input::Input;
@@ -180,7 +180,11 @@ impl Daemon {
         self.is_generous |= self.clients.sent(client, bytes);
         let outcome = self.store.receive(id, bytes, &mut self.machine);
         self.journal.append(&mut self.machine.journal);
-        Record::Receive(id, bytes).append(&mut self.journal);
+        // What a socket reads leads nowhere that others see.
+        let noted = outcome != Ok(Effect::None) || client > Client::READ_ONLY_SOCKET;
+        if noted {
+            Record::Receive(id, bytes).append(&mut self.journal);
+        }
         for domid in std::mem::take(&mut self.machine.restarted) {
             self.clients.restarted(domid);
         }
@@ -207,7 +211,9 @@ impl Daemon {
     fn take(&mut self, client: usize, most: usize) {
         let Some(id) = self.clients.id(client, &self.store) else { return };
         let bytes = self.pending(id, most);
-        Record::Sent(id, bytes.len() as u32).append(&mut self.journal);
+        if client > Client::READ_ONLY_SOCKET {
+            Record::Sent(id, bytes.len() as u32).append(&mut self.journal);
+        }
         self.store.sent(id, bytes.len());
         self.clients.received(client, &bytes);
         if most == usize::MAX {
@@ -223,18 +229,26 @@ impl Daemon {
         bytes
     }
 
-    /// Goes on as a successor would.
+    /// Goes on as a successor would: sockets are connected anew.
     fn restart(&mut self) {
         self.check_journal();
         self.base = self.store.save();
         self.journal.clear();
         self.store = Store::load(&self.base).expect("what is saved can be loaded");
+        self.connect(Client::DOM0_SOCKET, false);
+        self.connect(Client::READ_ONLY_SOCKET, true);
     }
 
-    /// What the journal leads to is where the store is.
+    /// What the journal leads to is where the store is, but for sockets, which end with the daemon.
     fn check_journal(&mut self) {
         let mut again = Store::load(&self.base).expect("what is saved can be loaded");
         replay(&mut again, &self.journal).expect("a journal that was written can be read");
+        for client in [Client::DOM0_SOCKET, Client::READ_ONLY_SOCKET] {
+            if let Some(id) = self.clients.id(client, &self.store) {
+                again.disconnect(id);
+            }
+            self.disconnect(client);
+        }
         assert!(again.save() == self.store.save(), "the journal leads to another state");
     }
 
