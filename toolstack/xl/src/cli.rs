@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::devices::{BlockAttach, BlockDetach, DeviceList, NetworkAttach, NetworkDetach};
-pub use self::outside::{Console, Sort, Supervise, Top};
+pub use self::outside::{Completion, Console, Shell, Sort, Supervise, Top};
 use crate::format::MemoryArgument;
 
 /// Controls Xen's domains.
@@ -89,6 +89,8 @@ pub enum Verb {
     Sysrq(Sysrq),
     /// Press a button of a domain, or interrupt it
     Trigger(Trigger),
+    /// Print what makes a shell complete these command lines
+    Completion(Completion),
 }
 
 /// A domain.

@@ -1,4 +1,4 @@
-//! What `--json` prints: each listing verb an array of these, `info` one object. Names stay; new ones may be added.
+//! What `--json` prints, as `docs/xl-json.md` describes it. Names stay; new ones may be added.
 
 use domain::DeviceStatus;
 use serde::Serialize;

@@ -6,6 +6,7 @@
 
 mod cli;
 mod commands;
+mod completion;
 mod format;
 pub mod json;
 mod outside;

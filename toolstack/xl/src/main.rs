@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use domain::Toolstack;
-use xl::{Options, ProgressLine, RealOutside};
+use xl::{Options, ProgressLine, RealOutside, Verb};
 
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
@@ -18,12 +18,15 @@ fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = Toolstack::open().map_err(anyhow::Error::from).and_then(|mut tools| {
-        if io::stderr().is_terminal() {
-            tools.tell_progress(ProgressLine);
-        }
-        xl::run(&options.verb, &mut tools, &mut out, &RealOutside)
-    });
+    let done = match &options.verb {
+        Verb::Completion(completion) => completion.write(&mut out),
+        verb => Toolstack::open().map_err(anyhow::Error::from).and_then(|mut tools| {
+            if io::stderr().is_terminal() {
+                tools.tell_progress(ProgressLine);
+            }
+            xl::run(verb, &mut tools, &mut out, &RealOutside)
+        }),
+    };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

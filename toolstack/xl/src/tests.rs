@@ -1,6 +1,7 @@
 //! Verbs on a host in memory: what they print, and what they do.
 
 mod devices;
+mod json;
 mod outside;
 
 use std::fmt;

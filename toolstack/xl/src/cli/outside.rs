@@ -29,6 +29,20 @@ pub struct Supervise {
     pub log: Option<PathBuf>,
 }
 
+/// Options of `completion`.
+#[derive(Args, Debug)]
+pub struct Completion {
+    /// The shell that is to complete command lines
+    pub shell: Shell,
+}
+
+/// Shells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Put the output into `/etc/bash_completion.d/xl`, or `eval` it
+    Bash,
+}
+
 /// Options of `top`.
 #[derive(Args, Debug)]
 pub struct Top {

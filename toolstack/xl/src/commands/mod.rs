@@ -62,6 +62,7 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dy
         Verb::DebugKeys(options) => host::debug_keys(options, tools),
         Verb::Sysrq(options) => host::sysrq(options, tools),
         Verb::Trigger(options) => host::trigger(options, tools),
+        Verb::Completion(options) => options.write(out),
     }
 }
 
