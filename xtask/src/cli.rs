@@ -84,7 +84,7 @@ impl fmt::Display for Hypervisor {
 /// Which tools Dom0 runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Tools {
-    /// Those built from this repository, where there are any yet.
+    /// Those built from this repository.
     Ours,
     /// Debian's, of Xen 4.17.
     Debian,
@@ -109,7 +109,7 @@ pub struct MachineOptions {
     #[arg(long, value_enum, default_value = "ours")]
     pub hypervisor: Hypervisor,
     /// Tools in Dom0
-    #[arg(long, value_enum, default_value = "debian")]
+    #[arg(long, value_enum, default_value = "ours")]
     pub tools: Tools,
     /// Interrupt controller version of the arm64 machine
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
@@ -146,7 +146,7 @@ pub struct TestOptions {
     #[arg(long, value_enum, default_value = "ours")]
     pub hypervisor: Hypervisor,
     /// Tools in Dom0 under the system tests
-    #[arg(long, value_enum, default_value = "debian")]
+    #[arg(long, value_enum, default_value = "ours")]
     pub tools: Tools,
     /// Host tests and the system tests marked as smoke tests only
     #[arg(long, conflicts_with_all = ["only", "host"])]
@@ -181,7 +181,6 @@ pub struct BenchOptions {
     #[arg(long, value_name = "ROW")]
     pub profile: Option<String>,
 }
-
 
 /// Options of `./x fuzz`.
 #[derive(Args, Clone, Debug)]

@@ -33,7 +33,7 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     if options.list {
         for scenario in &scenarios::ALL {
             println!(
-                "{:<12} {}{}",
+                "{:<22} {}{}",
                 scenario.name,
                 if scenario.smoke { "(smoke) " } else { "" },
                 scenario.about
@@ -117,7 +117,7 @@ fn tally_of(line: &str) -> Option<Tally> {
 
 fn system_test(workspace: &Workspace, options: &TestOptions, scenario: &Scenario) -> Tally {
     println!();
-    println!("==== {}: {}, on {}", scenario.name, scenario.about, options.hypervisor);
+    println!("==== {}: {}", scenario.name, scenario.about);
     let started = Instant::now();
     let outcome = scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
     let seconds = started.elapsed().as_secs();

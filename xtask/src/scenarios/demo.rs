@@ -90,7 +90,8 @@ pub fn ping_both_ways(dom0: &mut Dom0) -> Result<()> {
     Ok(())
 }
 
-fn pause_and_unpause(dom0: &mut Dom0) -> Result<()> {
+/// The DomU does nothing while it is paused, and goes on after.
+pub fn pause_and_unpause(dom0: &mut Dom0) -> Result<()> {
     dom0.run(&format!("xl pause {GUEST}"))?;
     let state = listed(dom0, GUEST)?.state;
     ensure!(state.contains('p'), "the state is {state}, not paused");

@@ -2,9 +2,11 @@
 
 mod amd64_entry;
 mod bad_boot;
+mod bad_input;
 mod checks;
 mod cycles;
 pub mod demo;
+mod hotplug;
 mod several;
 mod tools;
 mod verbs;
@@ -35,8 +37,8 @@ enum Kind {
     Dom0 {
         gic: u8,
         cpus: u8,
-        /// Ours, or those that were asked for.
-        tools: Option<Tools>,
+        /// Those on that hypervisor, or what was asked for.
+        stack: Option<(Hypervisor, Tools)>,
         store: StoreDaemon,
         emulation: Emulation,
         steps: fn(&mut Dom0) -> Result<()>,
@@ -50,7 +52,19 @@ const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
     Kind::Dom0 {
         gic: 3,
         cpus: 2,
-        tools: None,
+        stack: None,
+        store: StoreDaemon::OCaml,
+        emulation: Emulation::InTurn,
+        steps,
+    }
+}
+
+/// The same on one hypervisor with one set of tools, whatever was asked for.
+const fn stacked(stack: (Hypervisor, Tools), steps: fn(&mut Dom0) -> Result<()>) -> Kind {
+    Kind::Dom0 {
+        gic: 3,
+        cpus: 2,
+        stack: Some(stack),
         store: StoreDaemon::OCaml,
         emulation: Emulation::InTurn,
         steps,
@@ -58,7 +72,7 @@ const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 9] = [
+pub static ALL: [Scenario; 13] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
@@ -79,12 +93,12 @@ pub static ALL: [Scenario; 9] = [
     },
     Scenario {
         name: "demo-gicv2",
-        about: "the demonstration on GICv2, with the C xenstored and the CPUs emulated in parallel",
+        about: "the demonstration on GICv2, with Debian's tools, the C xenstored and the CPUs emulated in parallel",
         smoke: false,
         kind: Kind::Dom0 {
             gic: 2,
             cpus: 2,
-            tools: None,
+            stack: Some((Hypervisor::Ours, Tools::Debian)),
             store: StoreDaemon::C,
             emulation: Emulation::Parallel,
             steps: demo::whole,
@@ -92,12 +106,12 @@ pub static ALL: [Scenario; 9] = [
     },
     Scenario {
         name: "our-tools",
-        about: "the demonstration with our tools in Dom0",
+        about: "the demonstration with our tools in Dom0 and the CPUs emulated in parallel",
         smoke: false,
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 2,
-            tools: Some(Tools::Ours),
+            stack: Some((Hypervisor::Ours, Tools::Ours)),
             store: StoreDaemon::OCaml,
             emulation: Emulation::Parallel,
             steps: tools::demonstration,
@@ -108,6 +122,30 @@ pub static ALL: [Scenario; 9] = [
         about: "xl's verbs do to a DomU what they say",
         smoke: false,
         kind: on_two_cpus(verbs::steps),
+    },
+    Scenario {
+        name: "xl-verbs-debian-tools",
+        about: "the same with Debian's tools on our hypervisor",
+        smoke: false,
+        kind: stacked((Hypervisor::Ours, Tools::Debian), verbs::steps),
+    },
+    Scenario {
+        name: "xl-verbs-on-xen",
+        about: "the same with our tools on Debian's Xen",
+        smoke: false,
+        kind: stacked((Hypervisor::Debian, Tools::Ours), verbs::steps),
+    },
+    Scenario {
+        name: "xl-verbs-reference",
+        about: "the same with Debian's tools on Debian's Xen",
+        smoke: false,
+        kind: stacked((Hypervisor::Debian, Tools::Debian), verbs::steps),
+    },
+    Scenario {
+        name: "bad-input",
+        about: "what our xl is asked for and cannot be had gets one clear line, and leaves nothing behind",
+        smoke: false,
+        kind: stacked((Hypervisor::Ours, Tools::Ours), bad_input::steps),
     },
     Scenario {
         name: "cycles",
@@ -122,7 +160,7 @@ pub static ALL: [Scenario; 9] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 4,
-            tools: None,
+            stack: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
             steps: several::three_guests,
@@ -135,7 +173,7 @@ pub static ALL: [Scenario; 9] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 1,
-            tools: None,
+            stack: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
             steps: several::shared_cpu,
@@ -150,6 +188,8 @@ impl Scenario {
     /// Whether it can be run on a hypervisor for a CPU; `None` is any CPU.
     pub fn fits(&self, hypervisor: Hypervisor, wanted: Option<Arch>) -> bool {
         let arch = match self.kind {
+            // With a stack of its own it runs once, among the tests of our hypervisor.
+            Kind::Dom0 { stack: Some(_), .. } if hypervisor != Hypervisor::Ours => return false,
             Kind::Dom0 { .. } => Arch::Arm64,
             Kind::OursAlone { .. } if hypervisor != Hypervisor::Ours => return false,
             Kind::OursAlone { arch, .. } => arch,
@@ -169,10 +209,10 @@ impl Scenario {
         asked: Tools,
         parallel: bool,
     ) -> Result<()> {
-        let (gic, cpus, tools, store, emulation, steps) = match self.kind {
+        let (gic, cpus, (hypervisor, tools), store, emulation, steps) = match self.kind {
             Kind::OursAlone { boots, .. } => return boots(workspace),
-            Kind::Dom0 { gic, cpus, tools, store, emulation, steps } => {
-                (gic, cpus, tools.unwrap_or(asked), store, emulation, steps)
+            Kind::Dom0 { gic, cpus, stack, store, emulation, steps } => {
+                (gic, cpus, stack.unwrap_or((hypervisor, asked)), store, emulation, steps)
             }
         };
         let config = MachineConfig {
