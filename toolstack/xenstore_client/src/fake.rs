@@ -16,7 +16,7 @@ use xenstore_wire::Domid;
 struct NoRings;
 
 impl Host for NoRings {
-    fn introduce(&mut self, _: Domid, _: u64, _: u32) -> Result<(), Errno> {
+    fn introduce(&mut self, _: Domid, _: u64, _: u32, _: u32) -> Result<(), Errno> {
         Ok(())
     }
 

@@ -16,12 +16,10 @@ impl Store {
         match words[..] {
             ["help"] => Ok("check\nhelp\nquota [<domid>|set <name> <value>]\n".into()),
             ["check"] => Ok(self.check().unwrap_or_else(|| "OK".into())),
-            ["quota"] => Ok(show(&self.quotas)),
+            ["quota"] => Ok(show(&self.settings.quotas)),
             ["quota", "set", name, value] => {
                 let value = value.parse().map_err(|_| Errno::EINVAL)?;
-                if !self.quotas.set(name, value) {
-                    return Err(Errno::EINVAL);
-                }
+                self.settings.set_quota(None, name, value)?;
                 self.revision += 1;
                 Ok("OK".into())
             }
@@ -64,8 +62,8 @@ impl Store {
 
 fn show(quotas: &Quotas) -> String {
     let mut text = "Quota settings:\n".to_owned();
-    for (name, value) in quotas.list() {
-        line(&mut text, name, value);
+    for (name, _) in quotas.list() {
+        line(&mut text, name, quotas.get(name).unwrap_or_default());
     }
     text
 }

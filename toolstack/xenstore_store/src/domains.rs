@@ -4,6 +4,7 @@ use crate::connection::{Connection, ConnectionId, Peer};
 use crate::operation::{Change, remove_unchecked};
 use crate::store::{Host, Store};
 use crate::tree::Node;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use xen_abi::Errno;
 use xenstore_wire::{Access, Domid, Path, Permission, SpecialPath};
@@ -37,6 +38,8 @@ pub struct DomainRing {
     pub received: u32,
     /// Bytes put into the ring so far, modulo 2^32: what the producer index of responses was when last noted.
     pub sent: u32,
+    /// What the ring can be used for (`XENSTORE_SERVER_FEATURE_*`).
+    pub features: u32,
 }
 
 impl Store {
@@ -62,15 +65,23 @@ impl Store {
     pub fn ring(&self, domid: Domid) -> Option<DomainRing> {
         let Domain { connection, gfn, port, .. } = *self.domains.get(&domid)?;
         let Connection { received, sent, .. } = *self.connections.get(&connection)?;
-        Some(DomainRing { domid, connection, gfn, port, received, sent })
+        let features = self.settings.features(domid);
+        Some(DomainRing { domid, connection, gfn, port, received, sent, features })
     }
 
-    /// Domains that the store knows, apart from dom0: introduced ones, and owners of nodes. Whether they still exist
+    /// What a domain's ring can be used for (`XENSTORE_SERVER_FEATURE_*`).
+    pub fn features(&self, domid: Domid) -> u32 {
+        self.settings.features(domid)
+    }
+
+    /// Domains that the store knows, apart from dom0: introduced ones, owners of nodes, and those that
+    /// something was set for. Whether they still exist
     /// is to be looked up when the hypervisor reports that one ended.
     pub fn known_domains(&self) -> Vec<Domid> {
         let owners = self.tree.owners().filter(|owner| !self.domains.contains_key(owner));
-        let known = self.domains.keys().copied().chain(owners);
-        known.filter(|&domid| domid != Domid::DOM0).collect()
+        let set = self.settings.own.keys().copied().filter(|domid| !self.domains.contains_key(domid));
+        let known: BTreeSet<_> = self.domains.keys().copied().chain(owners).chain(set).collect();
+        known.into_iter().filter(|&domid| domid != Domid::DOM0).collect()
     }
 
     /// Takes note that a domain has shut down or crashed: `@releaseDomain` fires, once until `RESUME`.
@@ -88,6 +99,7 @@ impl Store {
         if domid == Domid::DOM0 {
             return;
         }
+        self.settings.own.remove(&domid);
         let introduced = self.domains.remove(&domid);
         if let Some(domain) = &introduced {
             self.end(domain.connection);
@@ -113,7 +125,7 @@ impl Store {
         port: u32,
         host: &mut dyn Host,
     ) -> Result<(), Errno> {
-        host.introduce(domid, gfn, port)?;
+        host.introduce(domid, gfn, port, self.settings.features(domid))?;
         self.revision += 1;
         match self.domains.get_mut(&domid) {
             Some(domain) => {

@@ -34,7 +34,10 @@ impl Store {
     /// Queues an event. One that no message can hold, or that a domain has no memory left for, is dropped.
     pub(crate) fn send_event(&mut self, watch: &Watch, path: &str) {
         let id = watch.connection;
-        let over = |caller: Caller| !caller.privileged && self.memory(id, caller.domid) >= self.quotas.memory;
+        let over = |caller: Caller| {
+            let quotas = self.settings.quotas(caller.domid);
+            !caller.privileged && self.memory(id, caller.domid) >= quotas.memory
+        };
         if self.caller(id).is_none_or(over) {
             return;
         }

@@ -173,7 +173,7 @@ pub fn replay(store: &mut Store, journal: &[u8]) -> Result<(), JournalError> {
 struct Recorded(VecDeque<Result<(), Errno>>);
 
 impl Host for Recorded {
-    fn introduce(&mut self, _domid: Domid, _gfn: u64, _port: u32) -> Result<(), Errno> {
+    fn introduce(&mut self, _domid: Domid, _gfn: u64, _port: u32, _features: u32) -> Result<(), Errno> {
         self.0.pop_front().unwrap_or(Err(Errno::EIO))
     }
 

@@ -26,6 +26,7 @@ mod operation;
 mod queue;
 mod quota;
 mod request;
+mod settings;
 mod state;
 mod store;
 mod stream;

@@ -1,5 +1,8 @@
 //! Limits on what an unprivileged domain can make the store hold.
 
+/// What stands for no limit, in place of 0 on the wire.
+const UNLIMITED: u64 = u64::MAX;
+
 /// Limits for each unprivileged domain. The defaults are those of Xen 4.17's C daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quotas {
@@ -40,14 +43,21 @@ impl Default for Quotas {
 }
 
 impl Quotas {
-    /// Name and value of each quota, as `xenstore-control quota` shows them.
+    /// Name and value of each quota, as the fields have them.
     pub fn list(&self) -> [(&'static str, u64); 9] {
         let mut copy = self.clone();
         copy.fields().map(|(name, value)| (name, *value))
     }
 
-    /// Sets the quota of this name. `false` if there is none.
+    /// The quota of this name, where 0 is no limit.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        let value = self.list().into_iter().find(|(known, _)| *known == name)?.1;
+        Some(if value == UNLIMITED { 0 } else { value })
+    }
+
+    /// Sets the quota of this name, where 0 is no limit. `false` if there is none.
     pub fn set(&mut self, name: &str, value: u64) -> bool {
+        let value = if value == 0 { UNLIMITED } else { value };
         let field = self.fields().into_iter().find(|(known, _)| *known == name);
         field.map(|(_, place)| *place = value).is_some()
     }

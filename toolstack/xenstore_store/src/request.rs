@@ -37,6 +37,11 @@ pub(crate) enum Request {
     Resume(Domid),
     SetTarget(Domid, Domid),
     ResetWatches,
+    GetFeature(Option<Domid>),
+    SetFeature(Domid, u32),
+    QuotaNames,
+    GetQuota(Option<Domid>, String),
+    SetQuota(Option<Domid>, String, u64),
     /// Command and arguments.
     Control(Vec<String>),
 }
@@ -44,7 +49,18 @@ pub(crate) enum Request {
 /// Whether only the control domain may ask this.
 pub(crate) fn is_privileged(kind: MessageType) -> bool {
     use MessageType::*;
-    matches!(kind, Control | Introduce | Release | IsDomainIntroduced | Resume | SetTarget)
+    matches!(
+        kind,
+        Control
+            | Introduce
+            | Release
+            | IsDomainIntroduced
+            | Resume
+            | SetTarget
+            | SetFeature
+            | GetQuota
+            | SetQuota
+    )
 }
 
 /// Whether a request leaves the store as it is, but for what waits to be sent.
@@ -54,7 +70,15 @@ pub(crate) fn only_reads(message: &Message) -> bool {
     message.transaction == 0
         && matches!(
             kind,
-            Some(Read | Directory | DirectoryPart | GetPerms | GetDomainPath | IsDomainIntroduced)
+            Some(
+                Read | Directory
+                    | DirectoryPart
+                    | GetPerms
+                    | GetDomainPath
+                    | IsDomainIntroduced
+                    | GetFeature
+                    | GetQuota
+            )
         )
 }
 
@@ -74,6 +98,8 @@ pub(crate) fn is_read_only(kind: MessageType) -> bool {
             | TransactionEnd
             | GetDomainPath
             | IsDomainIntroduced
+            | GetFeature
+            | GetQuota
     )
 }
 
@@ -103,6 +129,8 @@ fn arguments(
     };
     let one_path = || path(payload::one_string(bytes)?);
     let one_domid = || payload::domid(payload::one_string(bytes)?);
+    let real_domid = |text| payload::domid(text).filter(|domid| domid.is_real());
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     let other_domid = || one_domid().filter(|&domid| domid != Domid::DOM0);
     Some(Ok(match kind {
         MessageType::Read => Request::Tree(Operation::Read(one_path()?)),
@@ -173,6 +201,28 @@ fn arguments(
             _ => return None,
         },
         MessageType::ResetWatches => Request::ResetWatches,
+        MessageType::GetFeature => match payload::strings(bytes)?[..] {
+            [] | [b""] => Request::GetFeature(None),
+            [domid] => Request::GetFeature(Some(real_domid(domid)?)),
+            _ => return None,
+        },
+        MessageType::SetFeature => match payload::strings(bytes)?[..] {
+            [domid, features] => Request::SetFeature(real_domid(domid)?, payload::number(features)?),
+            _ => return None,
+        },
+        MessageType::GetQuota => match payload::strings(bytes)?[..] {
+            [] | [b""] => Request::QuotaNames,
+            [name] => Request::GetQuota(None, text(name)?),
+            [domid, name] => Request::GetQuota(Some(real_domid(domid)?), text(name)?),
+            _ => return None,
+        },
+        MessageType::SetQuota => match payload::strings(bytes)?[..] {
+            [name, value] => Request::SetQuota(None, text(name)?, payload::number(value)?),
+            [domid, name, value] => {
+                Request::SetQuota(Some(real_domid(domid)?), text(name)?, payload::number(value)?)
+            }
+            _ => return None,
+        },
         MessageType::Control => {
             // Xen's client sends the last argument with or without a NUL.
             let text = std::str::from_utf8(bytes.strip_suffix(b"\0").unwrap_or(bytes)).ok()?;

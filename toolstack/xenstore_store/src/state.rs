@@ -8,6 +8,7 @@ use crate::connection::{Connection, ConnectionId, Peer};
 use crate::domains::Domain;
 use crate::queue::Outgoing;
 use crate::quota::Quotas;
+use crate::settings::Own;
 use crate::store::Store;
 use crate::transaction::Transaction;
 use crate::tree::{Node, Tree};
@@ -18,7 +19,7 @@ use xenstore_wire::message::{HEADER_SIZE, PAYLOAD_MAX};
 use xenstore_wire::{Access, Domid, Path, Permission};
 
 /// First bytes of a saved state; the number is the version of the layout.
-const MAGIC: &[u8; 8] = b"XOSTORE1";
+const MAGIC: &[u8; 8] = b"XOSTORE2";
 /// Nodes above each other in the longest possible path.
 const DEPTH_MAX: usize = 1600;
 /// How far counters can be: none reaches half of its range in any time that a host runs.
@@ -44,9 +45,7 @@ impl Store {
             }
         }
         let mut out = Writer(MAGIC.to_vec());
-        for (_, value) in self.quotas.list() {
-            out.u64(value);
-        }
+        put_quotas(&mut out, &self.settings.quotas);
         out.u64(self.tree.generation());
         put_node(&mut out, self.tree.root());
         for list in &self.special_permissions {
@@ -65,6 +64,11 @@ impl Store {
             out.u8(domain.is_shutdown.into());
             out.list(domain.target.iter(), |out, target| out.u16(target.0));
         });
+        out.list(self.settings.own.iter(), |out, (domid, own)| {
+            out.u16(domid.0);
+            put_quotas(out, &own.quotas);
+            out.u32(own.features);
+        });
         let sum = checksum(&out.0);
         out.u64(sum);
         out.0
@@ -81,6 +85,12 @@ impl Store {
             return Err(StateError::Damaged);
         }
         get_store(&mut Reader(rest)).ok_or(StateError::Damaged)
+    }
+}
+
+fn put_quotas(out: &mut Writer, quotas: &Quotas) {
+    for (_, value) in quotas.list() {
+        out.u64(value);
     }
 }
 
@@ -133,10 +143,7 @@ fn put_connection(out: &mut Writer, id: ConnectionId, connection: &Connection) {
 }
 
 fn get_store(from: &mut Reader) -> Option<Store> {
-    let mut quotas = Quotas::default();
-    for (name, _) in Quotas::default().list() {
-        quotas.set(name, from.u64()?);
-    }
+    let quotas = get_quotas(from)?;
     let generation = get_counter(from)?;
     let root = get_node(from, 0, generation).filter(|root| root.name.is_empty())?;
     let mut store = Store::with_tree(quotas, Tree::new(root, generation));
@@ -147,12 +154,26 @@ fn get_store(from: &mut Reader) -> Option<Store> {
     store.aged_at = get_counter(from)?;
     from.list(|from| get_connection(from, &mut store))?;
     from.list(|from| get_domain(from, &mut store))?;
+    for (domid, own) in from.list(|from| {
+        let domid = Domid(from.u16()?);
+        Some((domid, Own { quotas: get_quotas(from)?, features: from.u32()? }))
+    })? {
+        store.settings.own.insert(domid, own);
+    }
     let domains = store.connections.values().filter(|connection| matches!(connection.peer, Peer::Domain(_)));
     (from.0.is_empty() && domains.count() == store.domains.len()).then_some(store)
 }
 
 fn get_counter(from: &mut Reader) -> Option<u64> {
     from.u64().filter(|&counter| counter <= COUNTER_MAX)
+}
+
+fn get_quotas(from: &mut Reader) -> Option<Quotas> {
+    let mut quotas = Quotas::default();
+    for (name, _) in Quotas::default().list() {
+        quotas.set(name, from.u64()?);
+    }
+    Some(quotas)
 }
 
 fn get_node(from: &mut Reader, depth: usize, newest: u64) -> Option<Node> {

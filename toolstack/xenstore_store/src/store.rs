@@ -7,12 +7,14 @@ use crate::operation::{Change, Operation, Reply, permission_list};
 use crate::queue::Outgoing;
 use crate::quota::Quotas;
 use crate::request::{self, Request};
+use crate::settings::Settings;
 use crate::transaction::Transaction;
 use crate::tree::Tree;
 use crate::watch::{Watch, Watches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use xen_abi::Errno;
+use xen_abi::io::xs_wire::XENSTORE_SERVER_FEATURE_WATCHDEPTH;
 use xenstore_wire::{Access, Domid, Message, MessageType, Path, Permission, SpecialPath, TooLong, payload};
 
 /// Changes of the tree after which an unprivileged transaction is told to retry: its snapshot keeps old nodes alive.
@@ -23,11 +25,11 @@ const TRANSACTION_AGE_STEP: u64 = 1 << 12;
 /// What a store asks of the machine around it.
 pub trait Host {
     /// Connects the domain's ring: the page at `gfn`, which is grant 1 to dom0, and the event channel to the domain's
-    /// `port`. Sets the ring's indices to 0. For a domain that has a ring, that one is replaced.
+    /// `port`. Sets the ring's indices to 0, and tells the domain what the ring can be used for. For a domain that has a ring, that one is replaced.
     ///
     /// # Errors
     /// What the client of `INTRODUCE` is told.
-    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32) -> Result<(), Errno>;
+    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32, features: u32) -> Result<(), Errno>;
 
     /// Lets go of the domain's ring.
     fn release(&mut self, domid: Domid);
@@ -36,7 +38,7 @@ pub trait Host {
 /// The whole state of xenstore.
 #[derive(Debug)]
 pub struct Store {
-    pub(crate) quotas: Quotas,
+    pub(crate) settings: Settings,
     pub(crate) tree: Tree,
     /// Of `@introduceDomain` and `@releaseDomain`, in the order of [`SpecialPath::ALL`].
     pub(crate) special_permissions: [Rc<[Permission]>; 2],
@@ -68,7 +70,7 @@ impl Store {
     pub(crate) fn with_tree(quotas: Quotas, tree: Tree) -> Self {
         let closed: Rc<[Permission]> = Rc::new([Permission { domid: Domid::DOM0, access: Access::NONE }]);
         Self {
-            quotas,
+            settings: Settings::new(quotas),
             aged_at: tree.generation(),
             tree,
             special_permissions: [Rc::clone(&closed), closed],
@@ -133,7 +135,7 @@ impl Store {
             return Err(Errno::ENOENT);
         }
         let home = caller.domid.home();
-        match request::decode(kind, message, &home, &self.quotas)? {
+        match request::decode(kind, message, &home, self.settings.quotas(caller.domid))? {
             Request::Tree(operation) => self.operate(id, caller, number, operation, changes),
             Request::GetSpecialPerms(special) => {
                 let list = &self.special_permissions[special as usize];
@@ -152,7 +154,8 @@ impl Store {
             Request::TransactionEnd(commit) => {
                 let transaction = connection.transactions.remove(&number).ok_or(Errno::ENOENT)?;
                 if commit {
-                    *changes = transaction.commit(&mut self.tree, caller, &self.quotas)?;
+                    *changes =
+                        transaction.commit(&mut self.tree, caller, self.settings.quotas(caller.domid))?;
                 }
                 Ok(Reply::Done)
             }
@@ -166,6 +169,28 @@ impl Store {
             Request::IsDomainIntroduced(domid) => {
                 let is_known = domid == Domid::SELF || self.domains.contains_key(&domid);
                 Ok(Reply::Text(if is_known { b"T\0" } else { b"F\0" }.to_vec()))
+            }
+            Request::GetFeature(None) => Ok(number_reply(self.settings.features(caller.domid).into())),
+            Request::GetFeature(Some(_)) if !caller.privileged => Err(Errno::EACCES),
+            Request::GetFeature(Some(domid)) => Ok(number_reply(self.settings.features(domid).into())),
+            Request::SetFeature(domid, _) if self.domains.contains_key(&domid) => Err(Errno::EBUSY),
+            Request::SetFeature(domid, features) => {
+                self.settings.set_features(domid, features)?;
+                self.revision += 1;
+                Ok(Reply::Done)
+            }
+            Request::QuotaNames => {
+                let names = self.settings.quotas.list().map(|(name, _)| name).join(" ");
+                Ok(Reply::Text(format!("{names}\0").into_bytes()))
+            }
+            Request::GetQuota(domid, name) => {
+                let quotas = domid.map_or(&self.settings.quotas, |domid| self.settings.quotas(domid));
+                quotas.get(&name).map(number_reply).ok_or(Errno::EINVAL)
+            }
+            Request::SetQuota(domid, name, value) => {
+                self.settings.set_quota(domid, &name, value)?;
+                self.revision += 1;
+                Ok(Reply::Done)
             }
             Request::ResetWatches => {
                 connection.transactions.clear();
@@ -195,9 +220,10 @@ impl Store {
             self.check_memory(id, caller)?;
         }
         let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
+        let quotas = self.settings.quotas(caller.domid);
         match connection.transactions.get_mut(&transaction) {
-            Some(transaction) => transaction.run(operation, caller, &self.quotas),
-            None => operation.run(&mut self.tree, caller, &self.quotas, changes),
+            Some(transaction) => transaction.run(operation, caller, quotas),
+            None => operation.run(&mut self.tree, caller, quotas, changes),
         }
     }
 
@@ -223,12 +249,17 @@ impl Store {
     }
 
     fn watch(&mut self, id: ConnectionId, caller: &Caller, mut watch: Watch) -> Result<Reply, Errno> {
+        let may_limit = self.settings.features(caller.domid) & XENSTORE_SERVER_FEATURE_WATCHDEPTH != 0;
+        if watch.depth.is_some() && !may_limit {
+            return Err(Errno::EINVAL);
+        }
         if self.watches.find(id, &watch.path, &watch.token).is_some() {
             return Err(Errno::EEXIST);
         }
         self.check_memory(id, caller)?;
         let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
-        if !caller.privileged && connection.watches.len() as u64 >= self.quotas.watches {
+        if !caller.privileged && connection.watches.len() as u64 >= self.settings.quotas(caller.domid).watches
+        {
             return Err(Errno::E2BIG);
         }
         watch.serial = self.next_watch;
@@ -251,7 +282,8 @@ impl Store {
     fn start_transaction(&mut self, id: ConnectionId, caller: &Caller) -> Result<Reply, Errno> {
         self.check_memory(id, caller)?;
         let connection = self.connections.get_mut(&id).ok_or(Errno::EINVAL)?;
-        if !caller.privileged && connection.transactions.len() as u64 >= self.quotas.transactions {
+        let most = self.settings.quotas(caller.domid).transactions;
+        if !caller.privileged && connection.transactions.len() as u64 >= most {
             return Err(Errno::ENOSPC);
         }
         let number = connection.unused_transaction();
@@ -260,13 +292,14 @@ impl Store {
     }
 
     fn check_permissions(&self, caller: &Caller, list: &[Permission]) -> Result<(), Errno> {
-        let fits = caller.privileged || list.len() as u64 <= self.quotas.permissions;
+        let fits = caller.privileged || list.len() as u64 <= self.settings.quotas(caller.domid).permissions;
         if fits { Ok(()) } else { Err(Errno::ENOSPC) }
     }
 
     /// Refuses what would grow when the domain holds all the memory that it may.
     fn check_memory(&self, id: ConnectionId, caller: &Caller) -> Result<(), Errno> {
-        if !caller.privileged && self.memory(id, caller.domid) >= self.quotas.memory {
+        let most = self.settings.quotas(caller.domid).memory;
+        if !caller.privileged && self.memory(id, caller.domid) >= most {
             return Err(Errno::ENOMEM);
         }
         Ok(())
@@ -330,4 +363,9 @@ impl Store {
             }
         }
     }
+}
+
+/// A number as an answer.
+fn number_reply(number: u64) -> Reply {
+    Reply::Text(format!("{number}\0").into_bytes())
 }

@@ -124,7 +124,8 @@ impl Store {
         let Some(connection) = self.connections.get(&id).filter(|connection| !connection.is_ignored) else {
             return false;
         };
-        connection.peer.domid() == Domid::DOM0 || connection.queue.answers() < self.quotas.outstanding
+        let domid = connection.peer.domid();
+        domid == Domid::DOM0 || connection.queue.answers() < self.settings.quotas(domid).outstanding
     }
 
     /// Whether the client has left so much waiting that it is to be given up.

@@ -15,7 +15,7 @@ fn introduction_asks_the_machine_and_tells_the_client_when_that_fails() {
     assert_eq!(rig.ok(rig.dom0, IsDomainIntroduced, 0, "3\0"), b"F\0");
     rig.machine.refuse = None;
     rig.ok(rig.dom0, Introduce, 0, "3\0-5\07\0");
-    assert_eq!(rig.machine.introduced.last(), Some(&(Domid(3), (-5i64) as u64, 7)));
+    assert_eq!(rig.machine.introduced.last(), Some(&(Domid(3), (-5i64) as u64, 7, 7)));
     assert_eq!(rig.ok(rig.dom0, IsDomainIntroduced, 0, "3\0"), b"T\0");
     assert_eq!(rig.ok(rig.dom0, IsDomainIntroduced, 0, "32752\0"), b"T\0", "DOMID_SELF");
 }
@@ -124,6 +124,70 @@ fn release_lets_go_of_the_ring_and_unknown_domains_are_refused() {
     for (kind, payload) in [(Release, "3\0"), (Resume, "3\0"), (Control, "quota\03\0")] {
         assert_eq!(rig.ask(rig.dom0, kind, 0, payload), Err(Errno::ENOENT));
     }
+}
+
+#[test]
+fn quotas_of_one_domain_hold_for_it_alone_and_go_with_it() {
+    let mut rig = Rig::new();
+    let (guest, other) = (rig.domain(3), rig.domain(4));
+    let names = String::from_utf8(rig.ok(rig.dom0, GetQuota, 0, "")).unwrap();
+    assert!(names.starts_with("nodes node-size watches transactions ") && names.ends_with('\0'), "{names}");
+    assert_eq!(rig.ok(rig.dom0, GetQuota, 0, "3\0nodes\0"), b"1000\0");
+    rig.ok(rig.dom0, SetQuota, 0, "3\0nodes\01\0");
+    assert_eq!(rig.write(guest, "n", ""), Err(Errno::ENOSPC));
+    rig.write(other, "n", "").unwrap();
+    assert_eq!(rig.ok(rig.dom0, GetQuota, 0, "3\0nodes\0"), b"1\0");
+    assert_eq!(rig.ok(rig.dom0, GetQuota, 0, "nodes\0"), b"1000\0");
+    rig.ok(rig.dom0, SetQuota, 0, "nodes\01\0");
+    assert_eq!(rig.write(other, "m", ""), Err(Errno::ENOSPC));
+    rig.ok(rig.dom0, SetQuota, 0, "3\0nodes\00\0");
+    assert_eq!(rig.ok(rig.dom0, GetQuota, 0, "3\0nodes\0"), b"0\0");
+    for number in 0..1100 {
+        rig.write(guest, &format!("n{}/{number}", number / 30), "").unwrap();
+    }
+    rig.ok(rig.dom0, Release, 0, "3\0");
+    assert_eq!(rig.ok(rig.dom0, GetQuota, 0, "3\0nodes\0"), b"1\0");
+}
+
+#[test]
+fn features_are_set_before_a_domain_is_introduced_and_hold_for_its_ring() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.ok(rig.dom0, GetFeature, 0, ""), b"7\0");
+    rig.ok(rig.dom0, SetFeature, 0, "3\03\0");
+    assert_eq!(rig.store.known_domains(), [Domid(3)], "it is noticed when it ends");
+    let guest = rig.domain(3);
+    assert_eq!(rig.machine.introduced.last(), Some(&(Domid(3), 1, 5, 3)));
+    assert_eq!(rig.store.ring(Domid(3)).unwrap().features, 3);
+    assert_eq!(rig.ok(guest, GetFeature, 0, ""), b"3\0");
+    assert_eq!(rig.ok(rig.dom0, GetFeature, 0, "3\0"), b"3\0");
+    assert_eq!(rig.ask(guest, Watch, 0, "n\0t\01\0"), Err(Errno::EINVAL), "no depth");
+    let mut again = xenstore_store::Store::load(&rig.store.save()).unwrap();
+    assert_eq!(again.ring(Domid(3)).unwrap().features, 3);
+    again.domain_gone(Domid(3));
+    assert_eq!(again.features(Domid(3)), 7);
+}
+
+#[test]
+fn quotas_and_features_that_are_none_or_another_s_are_refused() {
+    let mut rig = Rig::new();
+    let guest = rig.domain(3);
+    for (kind, payload, errno) in [
+        (SetQuota, "none\01\0", Errno::EINVAL),
+        (SetQuota, "4\0none\01\0", Errno::EINVAL),
+        (SetQuota, "nodes\0-1\0", Errno::EINVAL),
+        (SetQuota, "32752\0nodes\01\0", Errno::EINVAL),
+        (SetQuota, "nodes\0", Errno::EINVAL),
+        (GetQuota, "none\0", Errno::EINVAL),
+        (GetQuota, "3\0nodes\0x\0", Errno::EINVAL),
+        (SetFeature, "4\08\0", Errno::EINVAL),
+        (SetFeature, "3\01\0", Errno::EBUSY),
+        (SetFeature, "4\0", Errno::EINVAL),
+    ] {
+        assert_eq!(rig.ask(rig.dom0, kind, 0, payload), Err(errno), "{kind:?} {payload:?}");
+        assert_eq!(rig.ask(guest, kind, 0, payload), Err(Errno::EACCES));
+    }
+    assert_eq!(rig.ask(guest, GetFeature, 0, "4\0"), Err(Errno::EACCES));
+    assert_eq!(rig.store.known_domains(), [Domid(3)], "what was refused left nothing");
 }
 
 #[test]

@@ -124,8 +124,8 @@ struct Noted<'a> {
 }
 
 impl Host for Noted<'_> {
-    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32) -> Result<(), Errno> {
-        let answer = self.machine.introduce(domid, gfn, port);
+    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32, features: u32) -> Result<(), Errno> {
+        let answer = self.machine.introduce(domid, gfn, port, features);
         Record::HostAnswer(answer).append(self.journal);
         answer
     }

@@ -84,6 +84,14 @@ message_types! {
     ResetWatches = XS_RESET_WATCHES,
     /// Lists children in parts.
     DirectoryPart = XS_DIRECTORY_PART,
+    /// Reads what rings can be used for.
+    GetFeature = XS_GET_FEATURE,
+    /// Sets what a domain's ring can be used for.
+    SetFeature = XS_SET_FEATURE,
+    /// Reads a quota, or the names of all.
+    GetQuota = XS_GET_QUOTA,
+    /// Sets a quota.
+    SetQuota = XS_SET_QUOTA,
 }
 
 /// Head of a message. Numbers travel little-endian, the byte order of all CPUs that Xen supports.
@@ -219,7 +227,7 @@ mod tests {
         for &kind in MessageType::ALL {
             assert_eq!(MessageType::from_number(kind.number()), Some(kind));
         }
-        for number in [20, 23, wire::XS_INVALID, u32::MAX] {
+        for number in [20, 27, wire::XS_INVALID, u32::MAX] {
             assert_eq!(MessageType::from_number(number), None);
         }
     }

@@ -148,19 +148,21 @@ pub(crate) struct NotingHost<'a> {
 }
 
 impl Host for NotingHost<'_> {
-    fn introduce(&mut self, domid: Domid, _gfn: u64, port: u32) -> Result<(), Errno> {
+    fn introduce(&mut self, domid: Domid, _gfn: u64, port: u32, features: u32) -> Result<(), Errno> {
         let answer = match self.machine {
             None => Err(Errno::ENOSYS),
-            Some(machine) => match machine.connect(domid, port).and_then(|ring| Ok(ring.reset()?)) {
-                Ok(()) => {
-                    machine.notify(domid);
-                    Ok(())
+            Some(machine) => {
+                match machine.connect(domid, port, features).and_then(|ring| Ok(ring.reset()?)) {
+                    Ok(()) => {
+                        machine.notify(domid);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        say(format_args!("domain {domid} cannot be introduced: {error}"));
+                        Err(Errno::EINVAL)
+                    }
                 }
-                Err(error) => {
-                    say(format_args!("domain {domid} cannot be introduced: {error}"));
-                    Err(Errno::EINVAL)
-                }
-            },
+            }
         };
         self.persist.note_durably(&Record::HostAnswer(answer));
         answer

@@ -134,26 +134,32 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError`]; the domain then has no ring.
-    pub fn connect(&mut self, domid: Domid, port: Port) -> Result<&Ring, MachineError> {
+    pub fn connect(&mut self, domid: Domid, port: Port, features: u32) -> Result<&Ring, MachineError> {
         self.disconnect(domid);
         let domain = xen_dev::Domid::new(domid.0).ok_or(MachineError::Domid)?;
         let page = self.grants.map(domain, &[GNTTAB_RESERVED_XENSTORE], Access::Write, None)?;
-        self.attach(domid, page, port)
+        self.attach(domid, page, port, features)
     }
 
     /// Connects Dom0's own kernel, and gives its port.
     ///
     /// # Errors
     /// [`MachineError`].
-    pub fn connect_dom0(&mut self) -> Result<(&Ring, Port), MachineError> {
+    pub fn connect_dom0(&mut self, features: u32) -> Result<(&Ring, Port), MachineError> {
         let (page, port) = dom0_ring()?;
-        Ok((self.attach(Domid::DOM0, page, port)?, port))
+        Ok((self.attach(Domid::DOM0, page, port, features)?, port))
     }
 
-    fn attach(&mut self, domid: Domid, page: SharedMemory, port: Port) -> Result<&Ring, MachineError> {
+    fn attach(
+        &mut self,
+        domid: Domid,
+        page: SharedMemory,
+        port: Port,
+        features: u32,
+    ) -> Result<&Ring, MachineError> {
         let domain = xen_dev::Domid::new(domid.0).ok_or(MachineError::Domid)?;
         let ring = Ring::new(page);
-        ring.announce()?;
+        ring.announce(features)?;
         let port = self.events.bind_interdomain(domain, port)?;
         Ok(&self.rings.entry(domid).insert_entry(Connected { ring, port }).into_mut().ring)
     }

@@ -24,7 +24,7 @@ pub struct Options {
     /// Serve sockets only: do not use Xen, and do not connect Dom0's kernel
     #[arg(short = 'D', long)]
     pub no_domain_init: bool,
-    /// Limit what an unprivileged domain may use, such as nodes=2000; `xenstore-control quota` lists the names
+    /// Limit what an unprivileged domain may use, such as nodes=2000, or 0 for no limit; `xenstore-control quota` lists the names
     #[arg(short = 'Q', long, value_name = "NAME=VALUE", value_parser = quota)]
     pub quota: Vec<(String, u64)>,
     #[command(flatten)]

@@ -21,9 +21,6 @@ const REQUESTS: ByteRing =
 const RESPONSES: ByteRing =
     ByteRing::new(std::mem::offset_of!(XenstoreDomainInterface, rsp), XENSTORE_RING_SIZE);
 
-/// Feature: `WATCH` takes a depth (`docs/misc/xenstore-ring.txt`, bit 2; Xen 4.17's header does not name it yet).
-const FEATURE_WATCH_DEPTH: u32 = 4;
-
 /// A mapped ring.
 #[derive(Debug)]
 pub struct Ring(SharedMemory);
@@ -34,13 +31,11 @@ impl Ring {
         Self(page)
     }
 
-    /// Tells the other side what this server can do.
+    /// Tells the other side what this server can do (`XENSTORE_SERVER_FEATURE_*`).
     ///
     /// # Errors
     /// [`RingError::Access`].
-    pub fn announce(&self) -> Result<(), RingError> {
-        let features =
-            XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | FEATURE_WATCH_DEPTH;
+    pub fn announce(&self, features: u32) -> Result<(), RingError> {
         Ok(self.0.store_u32(FEATURES, features)?)
     }
 
@@ -190,7 +185,7 @@ mod tests {
     #[test]
     fn a_guest_that_asks_to_start_anew_finds_an_empty_ring() {
         let (ring, guest) = ring();
-        ring.announce().unwrap();
+        ring.announce(7).unwrap();
         for (offset, value) in [(REQ_PROD, 5), (RSP_CONS, 7), (ERROR, 2), (CONNECTION, 1)] {
             guest.store_u32(offset, value).unwrap();
         }

@@ -147,7 +147,9 @@ impl Daemon {
     /// Connects Dom0's kernel: again where the last daemon was, or for the first time where its indices stand.
     pub(crate) fn connect_dom0(&mut self) {
         let Some(machine) = &mut self.machine else { return };
-        let outcome = machine.connect_dom0().and_then(|(ring, port)| Ok((ring.own_indices()?, port)));
+        let outcome = machine
+            .connect_dom0(self.store.features(Domid::DOM0))
+            .and_then(|(ring, port)| Ok((ring.own_indices()?, port)));
         let ((received, sent), port) = match outcome {
             Ok(found) => found,
             Err(error) => return say(format_args!("Dom0's kernel is not connected: {error}")),
@@ -165,7 +167,7 @@ impl Daemon {
     /// Connects the ring of a domain that was connected to the last daemon.
     pub(crate) fn reconnect(&mut self, domid: Domid) {
         let (Some(machine), Some(state)) = (&mut self.machine, self.store.ring(domid)) else { return };
-        match machine.connect(domid, state.port) {
+        match machine.connect(domid, state.port, state.features) {
             Ok(_) => self.catch_up(domid),
             Err(error) => say(format_args!("domain {domid} is not connected again: {error}")),
         }

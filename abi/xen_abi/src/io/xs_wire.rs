@@ -84,6 +84,19 @@ abi_consts! { CONSTS, Both;
     pub const XENSTORE_ERROR_PROTO: u32 = 3;
 }
 
+// Later than Xen 4.17, whose headers the layout test reads.
+
+/// Reads features.
+pub const XS_GET_FEATURE: u32 = 23;
+/// Sets features of a domain.
+pub const XS_SET_FEATURE: u32 = 24;
+/// Reads a quota.
+pub const XS_GET_QUOTA: u32 = 25;
+/// Sets a quota.
+pub const XS_SET_QUOTA: u32 = 26;
+/// `WATCH` takes a depth.
+pub const XENSTORE_SERVER_FEATURE_WATCHDEPTH: u32 = 4;
+
 abi_structs! { STRUCTS, Both;
     /// Header of a message.
     #[c = "struct xsd_sockmsg"]

@@ -8,15 +8,15 @@ use xenstore_wire::{Decoder, Domid, Message, MessageType, error_from_name};
 /// What the store asked of the machine.
 #[derive(Default)]
 pub struct Machine {
-    pub introduced: Vec<(Domid, u64, u32)>,
+    pub introduced: Vec<(Domid, u64, u32, u32)>,
     pub released: Vec<Domid>,
     /// What introductions fail with.
     pub refuse: Option<Errno>,
 }
 
 impl Host for Machine {
-    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32) -> Result<(), Errno> {
-        self.introduced.push((domid, gfn, port));
+    fn introduce(&mut self, domid: Domid, gfn: u64, port: u32, features: u32) -> Result<(), Errno> {
+        self.introduced.push((domid, gfn, port, features));
         self.refuse.map_or(Ok(()), Err)
     }
 
