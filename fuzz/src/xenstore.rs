@@ -61,7 +61,7 @@ struct Machine {
 }
 
 impl Host for Machine {
-    fn introduce(&mut self, domid: Domid, gfn: u64, _port: u32) -> Result<(), Errno> {
+    fn introduce(&mut self, domid: Domid, gfn: u64, _port: u32, _features: u32) -> Result<(), Errno> {
         let answer = if gfn == 13 { Err(Errno::EINVAL) } else { Ok(()) };
         Record::HostAnswer(answer).append(&mut self.journal);
         if answer.is_ok() {

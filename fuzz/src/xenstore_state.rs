@@ -81,7 +81,7 @@ fn use_up(mut store: Store) {
 struct Nobody;
 
 impl Host for Nobody {
-    fn introduce(&mut self, _domid: Domid, _gfn: u64, _port: u32) -> Result<(), Errno> {
+    fn introduce(&mut self, _domid: Domid, _gfn: u64, _port: u32, _features: u32) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
 
