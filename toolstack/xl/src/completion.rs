@@ -135,7 +135,7 @@ mod tests {
         let file = folder.path().join("web.cfg").display().to_string();
         std::fs::write(&file, "").unwrap();
         let start = &file[..file.len() - 4];
-        assert_eq!(offers(&format!("xl create {start}")), [file.clone()]);
+        assert_eq!(offers(&format!("xl create {start}")), [file.as_str()]);
         assert_eq!(offers(&format!("xl destroy {start}")), [""; 0]);
     }
 }

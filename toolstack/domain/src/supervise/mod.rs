@@ -86,12 +86,17 @@ impl Toolstack {
         Ok(missing)
     }
 
-    /// Keeps supervisors from looking after a domain.
+    /// Keeps supervisors from looking after a domain. Of one that is gone, nothing is written.
     ///
     /// # Errors
     /// When xenstore refuses.
     pub fn leave_unsupervised(&mut self, domid: Domid) -> Result<(), DomainError> {
-        Ok(self.store.write(&unsupervised(domid), "1")?)
+        Ok(self.store.transaction(|store| {
+            if store.read_optional(&home(domid))?.is_some() {
+                store.write(&unsupervised(domid), "1")?;
+            }
+            Ok(())
+        })?)
     }
 
     /// The domain with this UUID that is to be looked after: one whose configuration is kept.
@@ -122,6 +127,10 @@ impl Toolstack {
         let (old_vm, vm) = (format!("/vm/{uuid}"), format!("/vm/{new}"));
         let start = nodes::text(&mut self.store, &format!("{old_vm}/start_time"))?;
         self.store.transaction(|store| {
+            // Somebody may have destroyed it just now.
+            if store.read_optional(&home(domid))?.is_none() {
+                return Ok(());
+            }
             make_anew(store, &vm, &readable(Domid::DOM0, domid))?;
             write_all(store, &vm, &[("uuid", new.to_string()), ("name", name.clone())], None)?;
             if let Some(start) = &start {

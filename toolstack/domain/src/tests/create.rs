@@ -210,6 +210,10 @@ fn what_cannot_be_had_is_named_before_a_domain_is_made() {
     assert!(error("memory = '8g'").starts_with("the domain needs 8"));
     assert_eq!(error("acpi = 1"), "acpi: these tools do not have it; leave the key out");
     assert!(error("cpus = '9'").contains("the host has no CPU 9"));
+    assert!(
+        error("on_crash = 'coredump-restart'")
+            .starts_with("on_crash: coredump-restart: these tools write no dumps")
+    );
     let text = tools.create(&config(&Kernel::of(b"#!/bin/sh"), "")).unwrap_err().to_string();
     assert!(text.starts_with("the kernel cannot be used: it is no arm64 Image"), "{text}");
     assert_eq!(host.domids(), [0]);

@@ -239,6 +239,9 @@ fn domains_that_others_made_or_that_are_to_be_left_alone_have_no_supervisor() {
     let mut tools = scene.host.toolstack();
     tools.leave_unsupervised(id(1)).unwrap();
     assert_eq!(tools.without_supervisor(scene.folder()).unwrap(), []);
+    let before = scene.host.paths();
+    tools.leave_unsupervised(id(9)).unwrap();
+    assert_eq!(scene.host.paths(), before, "nothing is written of a domain that is gone");
     scene.supervise().unwrap();
     tools.supervise(Uuid([7; 16]), scene.folder(), &mut |_| ()).unwrap();
     assert_eq!(scene.host.domids(), [0, 1, 7]);
