@@ -49,9 +49,8 @@ impl<'a> Reader<'a> {
                 ) => needs,
                 None => {
                     let meant = nearest_key(key).map(|name| format!("; is `{name}` meant?"));
-                    let message =
-                        format!("{key} is no key of xl.cfg and has no effect{}", meant.unwrap_or_default());
-                    reader.warn(setting.key_span, message);
+                    let message = format!("{key} is no key of xl.cfg{}", meant.unwrap_or_default());
+                    reader.error(setting.key_span, message);
                     continue;
                 }
             };
