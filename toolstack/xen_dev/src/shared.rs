@@ -214,7 +214,7 @@ impl SharedMemory {
             return Ok(&[]);
         }
         self.check(offset, count.saturating_mul(WORD))?;
-        if offset % WORD != 0 {
+        if !offset.is_multiple_of(WORD) {
             return Err(AccessError::Alignment(offset));
         }
         // SAFETY: as for the one word in `words!`; all of these lie within the mapping.

@@ -1,7 +1,8 @@
-//! The client: requests and answers, transactions, watches, and connecting again.
+//! The client: requests and answers, watches, and connecting again.
 
 use crate::error::Error;
 use crate::operations::{Operations, string};
+use crate::transaction::Transaction;
 use crate::transport::{Transport, default_path};
 use std::collections::VecDeque;
 use std::io;
@@ -44,16 +45,7 @@ pub struct Client {
     events: VecDeque<WatchEvent>,
     watches: Vec<SetWatch>,
     /// Counts connections: a transaction is lost with the one that it began on.
-    connection: u64,
-}
-
-/// An open transaction. Dropped without a commit, it leaves nothing behind.
-#[derive(Debug)]
-pub struct Transaction<'a> {
-    client: &'a mut Client,
-    number: u32,
-    connection: u64,
-    is_over: bool,
+    pub(crate) connection: u64,
 }
 
 impl Client {
@@ -240,7 +232,7 @@ impl Client {
     }
 
     /// Sends a request once and waits for its answer; events that come first are kept.
-    fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         kind: MessageType,
         transaction: u32,
@@ -295,7 +287,7 @@ impl Client {
     }
 
     /// Connects again after `error`, waiting for the daemon to come back, and sets all watches again.
-    fn reconnect(&mut self, error: io::Error) -> Result<(), Error> {
+    pub(crate) fn reconnect(&mut self, error: io::Error) -> Result<(), Error> {
         if !self.transport.is_socket {
             return Err(error.into());
         }
@@ -346,55 +338,5 @@ impl SetWatch {
     fn payload(&self) -> Result<Vec<u8>, Error> {
         let depth = self.depth.map(|depth| string(&depth.to_string())).transpose()?;
         Ok([string(&self.path)?, string(&self.token)?, depth.unwrap_or_default()].concat())
-    }
-}
-
-impl Transaction<'_> {
-    /// Makes all changes at once.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with `EAGAIN` when others changed what was read: start over. Any other [`Error`].
-    pub fn commit(mut self) -> Result<(), Error> {
-        self.is_over = true;
-        match self.exchange(MessageType::TransactionEnd, "the transaction", string("T")?) {
-            Err(Error::Io(error)) => {
-                self.client.reconnect(error)?;
-                Err(Error::Lost)
-            }
-            outcome => outcome.map(drop),
-        }
-    }
-
-    fn exchange(&mut self, kind: MessageType, subject: &str, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
-        if self.connection != self.client.connection {
-            return Err(Error::Refused { request: kind, subject: subject.to_owned(), errno: Errno::EAGAIN });
-        }
-        self.client.exchange(kind, self.number, subject, payload)
-    }
-}
-
-impl Operations for Transaction<'_> {
-    fn request(&mut self, kind: MessageType, subject: &str, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
-        match self.exchange(kind, subject, payload) {
-            Err(Error::Io(error)) => {
-                self.client.reconnect(error)?;
-                Err(Error::Refused { request: kind, subject: subject.to_owned(), errno: Errno::EAGAIN })
-            }
-            outcome => outcome,
-        }
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if !self.is_over && self.connection == self.client.connection {
-            // If this fails, the transaction ends with the connection.
-            let _ = self.client.exchange(
-                MessageType::TransactionEnd,
-                self.number,
-                "the transaction",
-                b"F\0".to_vec(),
-            );
-        }
     }
 }

@@ -28,9 +28,11 @@ mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod operations;
+mod transaction;
 mod transport;
 
-pub use client::{Client, Transaction, WatchEvent};
+pub use client::{Client, WatchEvent};
 pub use error::Error;
 pub use operations::Operations;
+pub use transaction::Transaction;
 pub use transport::default_path;
