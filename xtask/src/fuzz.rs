@@ -22,6 +22,8 @@ const TARGET: &str = "XENOXIDE_FUZZ_TARGET";
 const INPUT_SECONDS: u32 = 10;
 /// Memory that all inputs together may take.
 const MEMORY_MIB: u32 = 2048;
+/// Bytes of the longest input that is kept.
+const KEPT_BYTES: u64 = 400;
 /// Lines of the engine's last words that are shown of a failure.
 const SHOWN_LINES: usize = 40;
 
@@ -124,14 +126,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Copies found inputs into the repository that pass edges which none there does.
+    /// Copies found inputs into the repository that pass edges which none there does; short ones only.
     fn keep(&self) -> Result<()> {
+        let found = self.found()?;
+        let short = found.with_file_name("short");
+        if short.exists() {
+            fs::remove_dir_all(&short)?;
+        }
+        make_dir(short.clone())?;
+        for entry in fs::read_dir(&found)? {
+            let entry = entry?;
+            if entry.metadata()?.len() <= KEPT_BYTES {
+                fs::copy(entry.path(), short.join(entry.file_name()))?;
+            }
+        }
         let before = fs::read_dir(&self.kept)?.count();
         let mut command = self.engine();
-        // How often an edge is passed does not count: the corpus is to stay small.
+        // How often an edge is passed, and what was compared, does not count: the corpus is to stay small.
         command
-            .args(["-merge=1", "-use_counters=0"])
-            .args([self.kept.as_os_str(), self.found()?.as_os_str()]);
+            .args(["-set_cover_merge=1", "-use_counters=0", "-use_cmp=0"])
+            .args([self.kept.as_os_str(), short.as_os_str()]);
         let (passed, log) = self.logged(command)?;
         if !passed {
             bail!("the inputs of {} could not be merged:\n{log}", self.target);
