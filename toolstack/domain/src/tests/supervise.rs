@@ -215,18 +215,20 @@ fn suspended_domain_is_waited_for() {
 fn domain_that_keeps_rebooting_quickly_waits_and_can_be_destroyed_meanwhile() {
     let scene = Scene::new("");
     scene.end(1, SHUTDOWN_reboot);
+    let mut tools = scene.host.toolstack();
+    let first = tools.patience.retry;
     thread::scope(|scope| {
         let supervisor = scene.start(scope);
         for domid in 2.. {
-            let pause = format!("{:?}", scene.host.toolstack().patience.retry * (1 << (domid - 2)));
+            let pause = format!("{:?}", first * (1 << (domid - 2)).min(60));
             wait_until(|| scene.has_logged(&format!("soon after its start: waiting for {pause}")));
-            if domid == 7 {
+            if domid == 8 {
                 break;
             }
             wait_until(|| scene.has_logged(&format!("web is domain {domid} now")));
             scene.end(domid, SHUTDOWN_reboot);
         }
-        scene.host.toolstack().destroy(id(6)).unwrap();
+        tools.destroy(id(7)).unwrap();
         supervisor.join().unwrap().unwrap();
     });
     assert_eq!((scene.host.domids(), scene.files()), (vec![0], vec![]));
