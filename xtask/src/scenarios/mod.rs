@@ -7,6 +7,7 @@ mod checks;
 mod cycles;
 pub mod demo;
 mod hotplug;
+mod kills;
 mod several;
 mod tools;
 mod verbs;
@@ -72,7 +73,7 @@ const fn stacked(stack: (Hypervisor, Tools), steps: fn(&mut Dom0) -> Result<()>)
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 13] = [
+pub static ALL: [Scenario; 14] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
@@ -146,6 +147,12 @@ pub static ALL: [Scenario; 13] = [
         about: "what our xl is asked for and cannot be had gets one clear line, and leaves nothing behind",
         smoke: false,
         kind: stacked((Hypervisor::Ours, Tools::Ours), bad_input::steps),
+    },
+    Scenario {
+        name: "kills",
+        about: "xenstored and xenconsoled are killed under load, and nothing is lost",
+        smoke: false,
+        kind: stacked((Hypervisor::Ours, Tools::Ours), kills::few),
     },
     Scenario {
         name: "cycles",
