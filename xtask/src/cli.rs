@@ -31,8 +31,8 @@ pub enum Verb {
     Test(TestOptions),
     /// Measure speed in executed instructions
     Bench(BenchOptions),
-    /// Run system tests again and again for hours
-    Soak(UnbuiltOptions),
+    /// Run the tests that take long: many cycles, many domains, many kills
+    Soak(SoakOptions),
     /// Feed random input to whatever reads untrusted bytes
     Fuzz(FuzzOptions),
     /// Build hypervisor, Dom0 image and demo DomU into dist/
@@ -215,12 +215,18 @@ pub enum Rows {
     Tools,
 }
 
-/// Options of verbs that are not built yet but already take a CPU.
+/// Options of `./x soak`.
 #[derive(Args, Clone, Debug)]
-pub struct UnbuiltOptions {
-    /// CPU architecture
-    #[arg(long, value_enum, default_value_t = Arch::Arm64)]
-    pub arch: Arch,
+pub struct SoakOptions {
+    /// Hypervisor under the tests
+    #[arg(long, value_enum, default_value = "ours")]
+    pub hypervisor: Hypervisor,
+    /// Tools in Dom0
+    #[arg(long, value_enum, default_value = "ours")]
+    pub tools: Tools,
+    /// Only this one (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
 }
 
 /// Options of `./x clean`.

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Verb::Shell(options) => shell::shell(&workspace, &options).map(done),
         Verb::Clean(options) => clean::clean(&workspace, &options).map(done),
         Verb::Bench(options) => bench::bench(&workspace, &options).map(done),
-        Verb::Soak(_) => Err(unbuilt::verb("soak")),
+        Verb::Soak(options) => test::soak(&workspace, &options),
         Verb::Fuzz(options) => fuzz::fuzz(&workspace, &options).map(done),
     });
     outcome.unwrap_or_else(|error| {

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::cargo;
-use crate::cli::TestOptions;
+use crate::cli::{SoakOptions, TestOptions};
 use crate::report;
 use crate::scenarios::{self, Scenario};
 use crate::workspace::Workspace;
@@ -22,6 +22,14 @@ impl Tally {
     fn add(&mut self, other: Tally) {
         self.passed += other.passed;
         self.failed += other.failed;
+    }
+
+    /// Prints the sum, the last line of all.
+    fn report(self, started: Instant) -> ExitCode {
+        println!();
+        println!("took {} s", started.elapsed().as_secs());
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
@@ -45,15 +53,40 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     let started = Instant::now();
     let mut tally = Tally::default();
     if options.only.is_empty() {
-        tally.add(host_tests(workspace)?);
+        tally.add(host_tests("Host tests (cargo test)", all_crates(workspace))?);
     }
     for scenario in chosen {
-        tally.add(system_test(workspace, options, scenario));
+        let run = || scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
+        tally.add(system_test(scenario, run));
     }
-    println!();
-    println!("took {} s", started.elapsed().as_secs());
-    println!("{} passed, {} failed", tally.passed, tally.failed);
-    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.report(started))
+}
+
+/// Runs what takes too long for every run of the tests: the kills of the daemons' host tests, then system tests.
+///
+/// # Errors
+/// When no test could be chosen or started.
+pub fn soak(workspace: &Workspace, options: &SoakOptions) -> Result<ExitCode> {
+    let known = |name: &String| scenarios::SOAK.iter().any(|scenario| scenario.name == *name);
+    if let Some(name) = options.only.iter().find(|name| !known(name)) {
+        let names: Vec<_> = scenarios::SOAK.iter().map(|scenario| scenario.name).collect();
+        bail!("there is no soak \"{name}\"; there are {}", names.join(", "));
+    }
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    if options.only.is_empty() {
+        let mut command = cargo::cargo(workspace);
+        command.args(["test", "--package", "xenstored", "--package", "xenconsoled"]);
+        command.args(["--", "--ignored", "a_hundred_kills"]);
+        tally.add(host_tests("Host tests of the soak", command)?);
+    }
+    for scenario in &scenarios::SOAK {
+        if options.only.is_empty() || options.only.iter().any(|name| name == scenario.name) {
+            let run = || scenario.run(workspace, options.hypervisor, options.tools, false);
+            tally.add(system_test(scenario, run));
+        }
+    }
+    Ok(tally.report(started))
 }
 
 fn choose(options: &TestOptions) -> Result<Vec<&'static Scenario>> {
@@ -78,13 +111,18 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Scenario>> {
 }
 
 /// `cargo test` over all crates that run on this machine.
-fn host_tests(workspace: &Workspace) -> Result<Tally> {
-    let step = report::step("Host tests (cargo test)");
+fn all_crates(workspace: &Workspace) -> Command {
     let mut command = cargo::cargo(workspace);
     command.args(["test", "--workspace", "--no-fail-fast"]);
     for name in cargo::BARE_METAL_ONLY {
         command.args(["--exclude", name]);
     }
+    command
+}
+
+/// Runs a `cargo test` and counts.
+fn host_tests(name: &str, mut command: Command) -> Result<Tally> {
+    let step = report::step(name);
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let mut tally = Tally::default();
@@ -115,11 +153,11 @@ fn tally_of(line: &str) -> Option<Tally> {
     Some(Tally { passed: number("passed")?, failed: number("failed")? })
 }
 
-fn system_test(workspace: &Workspace, options: &TestOptions, scenario: &Scenario) -> Tally {
+fn system_test(scenario: &Scenario, run: impl FnOnce() -> Result<()>) -> Tally {
     println!();
     println!("==== {}: {}", scenario.name, scenario.about);
     let started = Instant::now();
-    let outcome = scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
+    let outcome = run();
     let seconds = started.elapsed().as_secs();
     match outcome {
         Ok(()) => {

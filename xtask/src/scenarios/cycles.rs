@@ -8,22 +8,30 @@ use super::checks::{
 use crate::machine::dom0::Dom0;
 use crate::report;
 
-const CYCLES: u32 = 20;
+/// Twenty, for every run of the tests.
+pub fn twenty(dom0: &mut Dom0) -> Result<()> {
+    cycles(dom0, 20)
+}
+
+/// Two hundred.
+pub fn two_hundred(dom0: &mut Dom0) -> Result<()> {
+    cycles(dom0, 200)
+}
 
 /// Creates and destroys DomUs; memory is compared at the start and the end.
-pub fn steps(dom0: &mut Dom0) -> Result<()> {
+fn cycles(dom0: &mut Dom0, cycles: u32) -> Result<()> {
     // The first domain may leave something behind that later ones use again, such as a grown pool.
     step("One DomU to warm up", || cycle(dom0, true))?;
     let free = info_number(dom0, "free_memory")?;
     let mut last_id = 0;
-    step(&format!("{CYCLES} DomUs are created and destroyed"), || {
-        for count in 1..=CYCLES {
+    step(&format!("{cycles} DomUs are created and destroyed"), || {
+        for count in 1..=cycles {
             // Every fifth runs up to its shell; the others are destroyed while they boot.
             let id = cycle(dom0, count % 5 == 0)?;
             ensure!(id > last_id, "domid {id} comes after {last_id}");
             last_id = id;
-            if count % 5 == 0 {
-                report::note(format!("{count} of {CYCLES}"));
+            if count % 10 == 0 {
+                report::note(format!("{count} of {cycles}"));
             }
         }
         Ok(())

@@ -38,6 +38,8 @@ enum Kind {
     Dom0 {
         gic: u8,
         cpus: u8,
+        /// In MiB.
+        memory: u32,
         /// Those on that hypervisor, or what was asked for.
         stack: Option<(Hypervisor, Tools)>,
         store: StoreDaemon,
@@ -53,6 +55,7 @@ const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
     Kind::Dom0 {
         gic: 3,
         cpus: 2,
+        memory: MEMORY,
         stack: None,
         store: StoreDaemon::OCaml,
         emulation: Emulation::InTurn,
@@ -65,6 +68,7 @@ const fn stacked(stack: (Hypervisor, Tools), steps: fn(&mut Dom0) -> Result<()>)
     Kind::Dom0 {
         gic: 3,
         cpus: 2,
+        memory: MEMORY,
         stack: Some(stack),
         store: StoreDaemon::OCaml,
         emulation: Emulation::InTurn,
@@ -99,6 +103,7 @@ pub static ALL: [Scenario; 14] = [
         kind: Kind::Dom0 {
             gic: 2,
             cpus: 2,
+            memory: MEMORY,
             stack: Some((Hypervisor::Ours, Tools::Debian)),
             store: StoreDaemon::C,
             emulation: Emulation::Parallel,
@@ -112,6 +117,7 @@ pub static ALL: [Scenario; 14] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 2,
+            memory: MEMORY,
             stack: Some((Hypervisor::Ours, Tools::Ours)),
             store: StoreDaemon::OCaml,
             emulation: Emulation::Parallel,
@@ -158,7 +164,7 @@ pub static ALL: [Scenario; 14] = [
         name: "cycles",
         about: "20 DomUs created and destroyed give all memory back",
         smoke: false,
-        kind: on_two_cpus(cycles::steps),
+        kind: on_two_cpus(cycles::twenty),
     },
     Scenario {
         name: "several",
@@ -167,6 +173,7 @@ pub static ALL: [Scenario; 14] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 4,
+            memory: MEMORY,
             stack: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
@@ -180,6 +187,7 @@ pub static ALL: [Scenario; 14] = [
         kind: Kind::Dom0 {
             gic: 3,
             cpus: 1,
+            memory: MEMORY,
             stack: None,
             store: StoreDaemon::OCaml,
             emulation: Emulation::InTurn,
@@ -188,7 +196,37 @@ pub static ALL: [Scenario; 14] = [
     },
 ];
 
-/// Memory of the machines, in MiB.
+/// What takes long, for `./x soak`.
+pub static SOAK: [Scenario; 3] = [
+    Scenario {
+        name: "soak-cycles",
+        about: "200 DomUs created and destroyed give all memory back",
+        smoke: false,
+        kind: on_two_cpus(cycles::two_hundred),
+    },
+    Scenario {
+        name: "soak-many",
+        about: "20 DomUs at once on two CPUs",
+        smoke: false,
+        kind: Kind::Dom0 {
+            gic: 3,
+            cpus: 2,
+            memory: 2 * MEMORY,
+            stack: None,
+            store: StoreDaemon::OCaml,
+            emulation: Emulation::InTurn,
+            steps: several::twenty_guests,
+        },
+    },
+    Scenario {
+        name: "soak-kills",
+        about: "xenstored and xenconsoled are killed a hundred times under load, and nothing is lost",
+        smoke: false,
+        kind: stacked((Hypervisor::Ours, Tools::Ours), kills::hundred),
+    },
+];
+
+/// Memory of most machines, in MiB.
 const MEMORY: u32 = 2048;
 
 impl Scenario {
@@ -216,17 +254,17 @@ impl Scenario {
         asked: Tools,
         parallel: bool,
     ) -> Result<()> {
-        let (gic, cpus, (hypervisor, tools), store, emulation, steps) = match self.kind {
+        let (gic, cpus, memory, (hypervisor, tools), store, emulation, steps) = match self.kind {
             Kind::OursAlone { boots, .. } => return boots(workspace),
-            Kind::Dom0 { gic, cpus, stack, store, emulation, steps } => {
-                (gic, cpus, stack.unwrap_or((hypervisor, asked)), store, emulation, steps)
+            Kind::Dom0 { gic, cpus, memory, stack, store, emulation, steps } => {
+                (gic, cpus, memory, stack.unwrap_or((hypervisor, asked)), store, emulation, steps)
             }
         };
         let config = MachineConfig {
             files: build::boot_files(workspace, Arch::Arm64, hypervisor)?,
             gic,
             cpus,
-            memory: MEMORY,
+            memory,
             emulation: if parallel { Emulation::Parallel } else { emulation },
             dom0_console: Dom0Console::Agent,
             tools,
@@ -245,14 +283,14 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
-    use super::ALL;
+    use super::{ALL, SOAK};
     use crate::cli::{Arch, Hypervisor};
     use std::collections::BTreeSet;
 
     #[test]
     fn names_are_distinct() {
-        let names: BTreeSet<_> = ALL.iter().map(|scenario| scenario.name).collect();
-        assert_eq!(names.len(), ALL.len());
+        let names: BTreeSet<_> = ALL.iter().chain(&SOAK).map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), ALL.len() + SOAK.len());
     }
 
     #[test]

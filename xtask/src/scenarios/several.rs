@@ -7,6 +7,8 @@ use super::demo;
 use crate::machine::dom0::Dom0;
 
 const GUESTS: [&str; 3] = ["one", "two", "three"];
+/// DomUs at once in a soak, each with a disk and an interface.
+const MANY: usize = 20;
 
 /// Three DomUs with disks and network at once, all busy, on four CPUs.
 pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
@@ -50,6 +52,39 @@ pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
     step("All shut down and give their memory back", || {
         dom0.run_for("xl shutdown -w -a", DOMAIN_CHANGE)?;
         for name in GUESTS {
+            dom0.wait_until(&format!("! xl domid {name}"), DOMAIN_CHANGE)?;
+        }
+        ensure_guests(dom0, &[])?;
+        wait_for_memory(dom0, free)
+    })
+}
+
+/// Twenty DomUs at once, more than there are CPUs for.
+pub fn twenty_guests(dom0: &mut Dom0) -> Result<()> {
+    let free = info_number(dom0, "free_memory")?;
+    let names: Vec<String> = (0..MANY).map(|number| format!("many{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    step(&format!("{MANY} DomUs are created"), || {
+        for (number, name) in names.iter().enumerate() {
+            dom0.run(&format!("make-disk {name}"))?;
+            let command = format!("{} memory=96 vcpus=1", create_command(name, number));
+            dom0.run_for(&command, DOMAIN_CHANGE)?;
+        }
+        for name in &names {
+            wait_for_boot(dom0, name, 1)?;
+        }
+        ensure_guests(dom0, &names)
+    })?;
+    step("All answer on their consoles, disks and interfaces", || {
+        for (number, name) in names.iter().enumerate() {
+            dom0.guest(name, "mount -t ext2 /dev/xvda /mnt && echo here >/mnt/file && umount /mnt")?;
+            dom0.run(&format!("ping -c 1 -w 60 {}", address(number)))?;
+        }
+        Ok(())
+    })?;
+    step("All shut down and give their memory back", || {
+        dom0.run_for("xl shutdown -a", DOMAIN_CHANGE)?;
+        for name in &names {
             dom0.wait_until(&format!("! xl domid {name}"), DOMAIN_CHANGE)?;
         }
         ensure_guests(dom0, &[])?;
