@@ -231,14 +231,6 @@ pub enum DomainError {
         /// Who has it.
         domid: Domid,
     },
-    /// Memory of the new domain could not be written.
-    #[error("domain {domid}: cannot write its memory: {source}")]
-    Write {
-        /// The domain.
-        domid: Domid,
-        /// The reason.
-        source: xen_dev::AccessError,
-    },
     /// An operation failed, and what it had done could not all be undone.
     #[error("{error}; and not all could be undone: {undo}")]
     NotUndone {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
-use xen_dev::{Domid, Errno, MapError, OpenError};
+use xen_dev::{CopyError, Domid, Errno, MapError, OpenError};
 
 /// A call failed.
 #[derive(Debug, Error)]
@@ -44,6 +44,14 @@ pub enum CtrlError {
         domid: Domid,
         /// The reason.
         cause: MapError,
+    },
+    /// Memory of a domain could not be written.
+    #[error("domain {domid}: {cause}")]
+    Copy {
+        /// The domain.
+        domid: Domid,
+        /// The reason.
+        cause: CopyError,
     },
     /// The hypervisor is older or newer than what this program knows.
     #[error(

@@ -49,6 +49,25 @@ pub enum MapError {
     Kernel(#[from] Errno),
 }
 
+/// Bytes could not be copied into another domain.
+#[derive(Debug, Error)]
+pub enum CopyError {
+    /// The device for it cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The copy as a whole failed.
+    #[error("cannot copy into memory of another domain: {0}")]
+    Kernel(#[from] Errno),
+    /// The hypervisor refused a page.
+    #[error("cannot copy into the page of grant {gref}: status {status} of the hypervisor")]
+    Grant {
+        /// The first grant that failed.
+        gref: u32,
+        /// `GNTST_*`.
+        status: i16,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,8 @@ pub(crate) mod requests {
         Request(none(b'G', 1, size_of::<GntdevUnmap>()), PhantomData);
     pub(crate) const GNTDEV_SET_UNMAP_NOTIFY: Request<GntdevUnmapNotify> =
         Request(none(b'G', 7, size_of::<GntdevUnmapNotify>()), PhantomData);
+    pub(crate) const GNTDEV_GRANT_COPY: AddressRequest<GntdevCopy> =
+        AddressRequest(none(b'G', 8, size_of::<GntdevCopy>()), PhantomData);
 
     // xen/gntalloc.h; the number's size is that of an allocation of one page.
     pub(crate) const GNTALLOC_ALLOC_GREF: Request<GntallocAlloc> = Request(none(b'G', 5, 24), PhantomData);
@@ -131,6 +133,7 @@ pub(crate) mod requests {
             assert_eq!(GNTDEV_MAP_GRANT_REF.0, 0x0018_4700);
             assert_eq!(GNTDEV_UNMAP_GRANT_REF.0, 0x0010_4701);
             assert_eq!(GNTDEV_SET_UNMAP_NOTIFY.0, 0x0010_4707);
+            assert_eq!(GNTDEV_GRANT_COPY.0, 0x0010_4708);
             assert_eq!(GNTALLOC_ALLOC_GREF.0, 0x0018_4705);
             assert_eq!(GNTALLOC_DEALLOC_GREF.0, 0x0010_4706);
         }

@@ -3,7 +3,8 @@
 //! Each device is a trait with one implementation over the kernel ([`linux`]) and one in memory (`fake`, behind the
 //! feature of that name), so that everything above can be tested on any machine:
 //!
-//! * [`Privcmd`][]: `/dev/xen/privcmd`, with argument buffers from `/dev/xen/hypercall`;
+//! * [`Privcmd`][]: `/dev/xen/privcmd`, with argument buffers from `/dev/xen/hypercall`, and copies by
+//!   `/dev/xen/gntdev`;
 //! * [`EventChannels`][]: `/dev/xen/evtchn`;
 //! * [`GrantMapper`][]: `/dev/xen/gntdev`, which maps what other domains grant;
 //! * [`GrantAllocator`][]: `/dev/xen/gntalloc`, which grants pages to others.
@@ -16,6 +17,7 @@
 #![deny(unsafe_code)]
 
 mod byte_ring;
+mod copy;
 mod domid;
 mod error;
 mod evtchn;
@@ -31,11 +33,12 @@ mod privcmd;
 mod shared;
 
 pub use byte_ring::{ByteRing, RingError};
+pub use copy::{MappedFile, Source};
 pub use domid::Domid;
-pub use error::{MapError, OpenError};
+pub use error::{CopyError, MapError, OpenError};
 pub use evtchn::{EventChannels, Port};
 pub use grants::{GrantAllocator, GrantMapper, GrantedPages, MAX_GRANTS, UnmapNotify};
 pub use hypercall::{BufferId, Hypercall, MAX_HYPERCALL_BYTES};
 pub use privcmd::{Access, MAX_FOREIGN_FRAMES, Privcmd, Resource};
 pub use rustix::io::Errno;
-pub use shared::{AccessError, FillError, SharedMemory};
+pub use shared::{AccessError, SharedMemory};

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::{Domid, Hypercall, MapError, SharedMemory};
+use crate::{CopyError, Domid, Hypercall, MapError, SharedMemory, Source};
 
 /// Guest frames that can be mapped at once: 1 GiB.
 pub const MAX_FOREIGN_FRAMES: usize = 1 << 18;
@@ -45,4 +45,11 @@ pub trait Privcmd: Send + Sync {
     /// Maps frames of a resource for reading and writing. Hypervisors and kernels without the operation fail with
     /// `EOPNOTSUPP`, `ENOSYS` or `ENOTTY`.
     fn map_resource(&self, resource: Resource) -> Result<SharedMemory, MapError>;
+
+    /// Copies `source` into the pages that a domain grants by `refs`, 4 KiB into each but the last.
+    ///
+    /// # Errors
+    /// [`CopyError::Kernel`] with `EINVAL` when there are not as many grants as pages. After another error any of the
+    /// pages may have been written.
+    fn copy_to_granted(&self, domid: Domid, refs: &[u32], source: &Source<'_>) -> Result<(), CopyError>;
 }

@@ -1,12 +1,9 @@
 //! Memory that another domain, or the hypervisor, can change at any moment.
 
 use std::any::Any;
-use std::fs::File;
 use std::num::NonZeroUsize;
-use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::mapping::Mapping;
@@ -42,20 +39,6 @@ pub enum AccessError {
     /// The memory was mapped for reading.
     #[error("shared memory is mapped for reading only")]
     ReadOnly,
-}
-
-/// Why a file's bytes did not get into shared memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum FillError {
-    /// The memory does not allow it.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The file cannot be read.
-    #[error("{0}")]
-    File(Errno),
-    /// The file ends before the bytes that were asked for.
-    #[error("it has become shorter while it was read")]
-    Short,
 }
 
 /// Declares the typed view, the load and the store of one word size.
@@ -161,53 +144,6 @@ impl SharedMemory {
         Ok(())
     }
 
-    /// Reads `len` bytes of a file, from its byte `at` on, into the memory from `offset` on; no byte passes through
-    /// memory of this process.
-    ///
-    /// # Errors
-    /// [`FillError::Access`] when the memory does not allow it. Other errors are the file's; what had been read by then
-    /// stays.
-    pub fn fill_from(&self, offset: usize, file: &File, at: u64, len: usize) -> Result<(), FillError> {
-        self.check_writable()?;
-        self.check(offset, len)?;
-        let mut done = 0;
-        while done < len {
-            let place = at.checked_add(done as u64).and_then(|place| place.try_into().ok());
-            let place = place.ok_or(FillError::File(Errno::OVERFLOW))?;
-            // SAFETY: (1) the kernel writes at most `len - done` bytes, all within the mapping, which lives as long as
-            // the borrow of `self`; (2) no reference to them exists but atomic ones, as others may change them too.
-            #[expect(unsafe_code, reason = "the kernel writes to shared memory; see the comment above")]
-            let read = unsafe {
-                let start = self.mapping.start().add(offset + done).as_ptr();
-                libc::pread(file.as_raw_fd(), start.cast(), len - done, place)
-            };
-            match usize::try_from(read) {
-                Ok(0) => return Err(FillError::Short),
-                Ok(read) => done += read,
-                Err(_) => match std::io::Error::last_os_error().raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    errno => {
-                        return Err(FillError::File(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO))));
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes `len` zero bytes from `offset` on.
-    pub fn clear(&self, offset: usize, len: usize) -> Result<(), AccessError> {
-        self.check(offset, len)?;
-        const ZEROES: [u8; 4096] = [0; 4096];
-        let mut done = 0;
-        while done < len {
-            let piece = ZEROES.len().min(len - done);
-            self.write(offset + done, &ZEROES[..piece])?;
-            done += piece;
-        }
-        Ok(())
-    }
-
     /// `count` words from `offset` on, a multiple of their size.
     fn words(&self, offset: usize, count: usize) -> Result<&[AtomicU64], AccessError> {
         if count == 0 {
@@ -288,7 +224,6 @@ mod tests {
             let inside = offset.checked_add(len).is_some_and(|end| end <= 100);
             prop_assert_eq!(memory.write(offset, &vec![1; len]).is_ok(), inside);
             prop_assert_eq!(memory.read(offset, &mut vec![0; len]).is_ok(), inside);
-            prop_assert_eq!(memory.clear(offset, len).is_ok(), inside);
         }
     }
 
@@ -310,34 +245,5 @@ mod tests {
         assert_eq!(memory.load_u64(0), Ok(0));
         assert_eq!(memory.store_u8(0, 1), Err(AccessError::ReadOnly));
         assert_eq!(memory.write(0, &[1]), Err(AccessError::ReadOnly));
-        assert_eq!(memory.clear(0, 64), Err(AccessError::ReadOnly));
-    }
-
-    #[test]
-    fn file_fills_memory_from_any_byte_to_any_other() {
-        let file = File::from(memfd_create("file", MemfdFlags::CLOEXEC).unwrap());
-        std::io::Write::write_all(&mut &file, b"0123456789").unwrap();
-        let shared = memory(16, true);
-        shared.fill_from(3, &file, 2, 5).unwrap();
-        let mut bytes = [0; 16];
-        shared.read(0, &mut bytes).unwrap();
-        assert_eq!(&bytes, b"\0\0\x0023456\0\0\0\0\0\0\0\0");
-        assert_eq!(shared.fill_from(0, &file, 8, 3), Err(FillError::Short));
-        let outside = AccessError::Range { offset: 10, len: 7, size: 16 };
-        assert_eq!(shared.fill_from(10, &file, 0, 7), Err(outside.into()));
-        assert_eq!(shared.fill_from(0, &file, u64::MAX, 1), Err(FillError::File(Errno::OVERFLOW)));
-        let read_only = Err(AccessError::ReadOnly.into());
-        assert_eq!(memory(16, false).fill_from(0, &file, 0, 1), read_only);
-    }
-
-    #[test]
-    fn clear_reaches_over_more_than_one_piece() {
-        let memory = memory(8192, true);
-        memory.write(0, &[7; 8192]).unwrap();
-        memory.clear(1, 8190).unwrap();
-        let mut bytes = [0; 8192];
-        memory.read(0, &mut bytes).unwrap();
-        assert_eq!((bytes[0], bytes[8191]), (7, 7));
-        assert!(bytes[1..8191].iter().all(|&byte| byte == 0));
     }
 }

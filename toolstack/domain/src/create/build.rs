@@ -1,14 +1,13 @@
 //! Memory, kernel and first vCPU, by the plan of [`domain_builder`].
 
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use domain_builder::{Bank, Content, Gic, Guest, Plan, Segment, plan};
 use xen_abi::arch_arm::XEN_DOMCTL_CONFIG_GIC_V2;
 use xen_abi::grant_table::{GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE};
 use xen_abi::hvm::params::*;
 use xen_ctrl::{Created, CtrlError, Registers, SeededGrant};
-use xen_dev::{Access, Domid, Port, SharedMemory};
+use xen_dev::{Domid, Port, Source};
 use xl_config::DomainConfig;
 
 use super::files::Files;
@@ -17,9 +16,6 @@ use crate::{DomainError, Toolstack};
 const PAGE: u64 = 4096;
 /// Pages of an extent that one entry of the second level maps, as an order: 2 MiB.
 const SUPERPAGE_ORDER: u32 = 9;
-/// Frames of a guest that are mapped at once. Dom0's kernel gives up as many pages of its own for the time, and takes the
-/// same ones for the next frames.
-const WINDOW_FRAMES: u64 = 512;
 /// `XEN_DOMCTL_set_address_size` of a 64-bit guest.
 const BITS: u32 = 64;
 /// Width of a guest's physical addresses where the hypervisor does not say.
@@ -95,44 +91,18 @@ impl Toolstack {
 
     /// Writes a segment into a domain's memory, and through the caches.
     fn write(&self, domid: Domid, segment: &Segment, files: &Files) -> Result<(), DomainError> {
-        let file = match &segment.content {
-            Content::Bytes(bytes) => {
-                return self.windows(domid, segment.address, segment.len, |memory, range| {
-                    // A plan has as many bytes as it says.
-                    let piece = bytes.get(range).unwrap_or_default();
-                    memory.write(0, piece).map_err(|source| DomainError::Write { domid, source })
-                });
+        // A segment begins at a page boundary.
+        let gfn = segment.address / PAGE;
+        match &segment.content {
+            Content::Bytes(bytes) => self.ctrl.copy_in(domid, gfn, &Source::Bytes(bytes))?,
+            Content::KernelFile => files.kernel.copy_in(&self.ctrl, domid, gfn)?,
+            Content::RamDisk => {
+                if let Some(file) = &files.ramdisk {
+                    file.copy_in(&self.ctrl, domid, gfn)?;
+                }
             }
-            Content::KernelFile => Some(&files.kernel),
-            Content::RamDisk => files.ramdisk.as_ref(),
-        };
-        let Some(file) = file else { return Ok(()) };
-        self.windows(domid, segment.address, segment.len, |memory, range| {
-            file.fill(domid, memory, range.start as u64, range.len())
-        })
-    }
-
-    /// Maps a range of a domain's memory, a page boundary at its start, window by window. `fill` gets a window and the
-    /// bytes of the range that go there.
-    fn windows(
-        &self,
-        domid: Domid,
-        address: u64,
-        len: u64,
-        fill: impl Fn(&SharedMemory, Range<usize>) -> Result<(), DomainError>,
-    ) -> Result<(), DomainError> {
-        let mut done = 0;
-        while done < len {
-            let piece = (len - done).min(WINDOW_FRAMES * PAGE);
-            let first = (address + done) / PAGE;
-            let gfns: Vec<u64> = (first..first + piece.div_ceil(PAGE)).collect();
-            let memory = self.ctrl.map_foreign(domid, &gfns, Access::Write)?;
-            fill(&memory, done as usize..(done + piece) as usize)?;
-            drop(memory);
-            self.ctrl.flush_caches(domid, first, gfns.len() as u64)?;
-            done += piece;
         }
-        Ok(())
+        Ok(self.ctrl.flush_caches(domid, gfn, segment.len.div_ceil(PAGE))?)
     }
 
     /// Makes the pages that a guest shares with others, tells it of them, and grants them.
@@ -141,9 +111,8 @@ impl Toolstack {
         let magic = plan.magic;
         let gfns = [magic.console, magic.xenstore, magic.monitor, magic.vuart];
         ctrl.populate_physmap(domid, &gfns, 0, 0)?;
-        self.windows(domid, magic.console * PAGE, gfns.len() as u64 * PAGE, |memory, range| {
-            memory.clear(0, range.len()).map_err(|source| DomainError::Write { domid, source })
-        })?;
+        ctrl.copy_in(domid, magic.console, &Source::Bytes(&[0; 4 * PAGE as usize]))?;
+        ctrl.flush_caches(domid, magic.console, gfns.len() as u64)?;
         let xenstore = Ring { gfn: magic.xenstore, port: ctrl.alloc_unbound(domid, Domid::DOM0)? };
         let console = Ring { gfn: magic.console, port: ctrl.alloc_unbound(domid, Domid::DOM0)? };
         for (index, value) in [

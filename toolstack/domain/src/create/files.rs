@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use domain_builder::{KERNEL_START_BYTES, KernelFile, MAX_KERNEL_BYTES};
-use xen_dev::{Domid, FillError, SharedMemory};
+use xen_ctrl::{CtrlError, XenCtrl};
+use xen_dev::{CopyError, Domid, Errno, MappedFile, Source};
 use xl_config::{DomainConfig, Text};
 
 use crate::DomainError;
@@ -83,22 +84,55 @@ impl GuestFile {
         Ok(bytes)
     }
 
-    /// Reads the bytes from `at` on into all of a domain's `memory`.
-    pub(super) fn fill(
-        &self,
-        domid: Domid,
-        memory: &SharedMemory,
-        at: u64,
-        len: usize,
-    ) -> Result<(), DomainError> {
-        memory.fill_from(0, &self.file, at, len).map_err(|error| match error {
-            FillError::Access(source) => DomainError::Write { domid, source },
-            FillError::File(errno) => self.failed(errno.into()),
-            FillError::Short => self.failed(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string())),
+    /// Copies the file into a domain's memory from a guest frame on; no byte passes through memory of this process.
+    pub(super) fn copy_in(&self, ctrl: &XenCtrl, domid: Domid, gfn: u64) -> Result<(), DomainError> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let len = usize::try_from(self.len).map_err(|_| self.failed(io::ErrorKind::FileTooLarge.into()))?;
+        let mapped = MappedFile::new(&self.file, len).map_err(|errno| self.failed(errno.into()))?;
+        let copied = ctrl.copy_in(domid, gfn, &Source::file(&mapped));
+        // Of pages that are no longer there the copy fails, and the rest of the last one has become zeroes.
+        if self.file.metadata().map_err(|error| self.failed(error))?.len() < self.len {
+            let why = "it has become shorter while it was read";
+            return Err(self.failed(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
+        }
+        copied.map_err(|error| match error {
+            // The kernel could not get a page of it.
+            CtrlError::Copy { cause: CopyError::Kernel(Errno::FAULT), .. } => self.failed(Errno::IO.into()),
+            error => error.into(),
         })
     }
 
     fn failed(&self, source: io::Error) -> DomainError {
         DomainError::File { key: self.key, path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use xen_ctrl::Cpu;
+    use xen_dev::fake::FakeXen;
+
+    use super::*;
+    use crate::fake::TemporaryFolder;
+
+    #[test]
+    fn file_that_becomes_shorter_is_named_and_an_empty_one_is_nothing_to_copy() {
+        let xen = FakeXen::new(|_| Ok(0));
+        let ctrl = XenCtrl::new(Arc::new(xen.clone()), Cpu::Arm64).unwrap();
+        xen.add_frames(Domid::DOM0, 0x40000, 1);
+        let folder = TemporaryFolder::new("files");
+        let path = folder.path().join("ramdisk");
+        std::fs::write(&path, [7; 100]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let file = GuestFile { key: "ramdisk", path, file, len: 100 };
+        file.copy_in(&ctrl, Domid::DOM0, 0x40000).unwrap();
+        file.file.set_len(50).unwrap();
+        let error = file.copy_in(&ctrl, Domid::DOM0, 0x40000).unwrap_err().to_string();
+        assert!(error.starts_with("ramdisk: cannot read ") && error.contains("shorter"), "{error}");
+        GuestFile { len: 0, ..file }.copy_in(&ctrl, Domid::DOM0, 0x50000).unwrap();
     }
 }

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, fallocate, ftruncate, memfd_create, open};
 use rustix::io::Errno;
+use xen_abi::grant_table::{GTF_permit_access, GrantEntryV1};
+use xen_abi::memory::{XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::linux::FRAME;
 use crate::mapping::Mapping;
@@ -89,6 +92,19 @@ impl Memory {
         let gfn =
             |gref: &u32| self.grants.get(&(domid, *gref)).copied().ok_or(MapError::Kernel(Errno::INVAL));
         refs.iter().map(gfn).collect()
+    }
+
+    /// The frame behind a grant to Dom0 that is in the domain's table, in the first version of its layout; `EINVAL`
+    /// when there is none.
+    pub(super) fn in_table(&mut self, domid: Domid, gref: u32) -> Result<u64, MapError> {
+        let at = gref as usize * size_of::<GrantEntryV1>();
+        let frame = (at / FRAME) as u32;
+        let (kind, id) = (XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared);
+        let table = self.resource(Resource { domid, kind, id, frame, count: 1 })?;
+        let mut entry = GrantEntryV1::new_zeroed();
+        table.read(at % FRAME, entry.as_mut_bytes()).map_err(|_| Errno::FAULT)?;
+        let is_granted = entry.flags == GTF_permit_access && entry.domid == Domid::DOM0.get();
+        if is_granted { Ok(entry.frame.into()) } else { Err(Errno::INVAL.into()) }
     }
 
     pub(super) fn refuse_resources(&mut self) {

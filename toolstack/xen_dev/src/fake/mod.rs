@@ -14,15 +14,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::io::Errno;
+use xen_abi::grant_table::GNTST_bad_gntref;
 
 pub use call::FakeCall;
 pub use events::FakeEventChannels;
 
 use self::events::Events;
 use self::memory::{Memory, Unmapped, Viewer};
+use crate::linux::FRAME;
 use crate::{
-    Access, Domid, GrantAllocator, GrantMapper, GrantedPages, Hypercall, MAX_FOREIGN_FRAMES, MAX_GRANTS,
-    MapError, Port, Privcmd, Resource, SharedMemory, UnmapNotify,
+    Access, CopyError, Domid, GrantAllocator, GrantMapper, GrantedPages, Hypercall, MAX_FOREIGN_FRAMES,
+    MAX_GRANTS, MapError, Port, Privcmd, Resource, SharedMemory, Source, UnmapNotify,
 };
 
 type Answer = Box<dyn FnMut(&mut FakeCall) -> Result<u32, Errno> + Send>;
@@ -161,6 +163,21 @@ impl Privcmd for FakeXen {
 
     fn map_resource(&self, resource: Resource) -> Result<SharedMemory, MapError> {
         lock(&self.host.memory).resource(resource)
+    }
+
+    fn copy_to_granted(&self, domid: Domid, refs: &[u32], source: &Source<'_>) -> Result<(), CopyError> {
+        let bytes = source.read()?;
+        if bytes.len().div_ceil(FRAME) != refs.len() {
+            return Err(Errno::INVAL.into());
+        }
+        let mut memory = lock(&self.host.memory);
+        for (&gref, bytes) in refs.iter().zip(bytes.chunks(FRAME)) {
+            let refused = |_| CopyError::Grant { gref, status: GNTST_bad_gntref };
+            let gfn = memory.in_table(domid, gref).map_err(refused)?;
+            let page = memory.frames(domid, &[gfn], Access::Write, Viewer::Guest).map_err(refused)?;
+            page.write(0, bytes).map_err(|_| Errno::FAULT)?;
+        }
+        Ok(())
     }
 }
 

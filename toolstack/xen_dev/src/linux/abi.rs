@@ -78,6 +78,26 @@ pub(crate) struct GntdevUnmap {
     pub(crate) pad: u32,
 }
 
+/// `struct gntdev_grant_copy_segment`: a copy of bytes of this process into a page that a domain grants.
+#[repr(C)]
+pub(crate) struct GntdevCopySegment {
+    pub(crate) source: u64,
+    pub(crate) gref: u32,
+    pub(crate) offset: u16,
+    pub(crate) domid: u16,
+    pub(crate) len: u16,
+    pub(crate) flags: u16,
+    pub(crate) status: i16,
+    pub(crate) pad: u16,
+}
+
+/// `struct ioctl_gntdev_grant_copy`.
+#[repr(C)]
+pub(crate) struct GntdevCopy {
+    pub(crate) count: u32,
+    pub(crate) segments: *mut GntdevCopySegment,
+}
+
 /// `struct ioctl_gntdev_unmap_notify`.
 #[repr(C)]
 pub(crate) struct GntdevUnmapNotify {
@@ -144,6 +164,11 @@ mod tests {
         assert_eq!(offset_of!(GntdevMap, refs), 16);
         assert_eq!(size_of::<GntdevUnmap>(), 16);
         assert_eq!(size_of::<GntdevUnmapNotify>(), 16);
+        assert_eq!(size_of::<GntdevCopySegment>(), 24);
+        assert_eq!(offset_of!(GntdevCopySegment, len), 16);
+        assert_eq!(offset_of!(GntdevCopySegment, status), 20);
+        assert_eq!(size_of::<GntdevCopy>(), 16);
+        assert_eq!(offset_of!(GntdevCopy, segments), 8);
         assert_eq!(offset_of!(GntallocAlloc, index), 8);
         assert_eq!(offset_of!(GntallocAlloc, gref_ids), 16);
         assert_eq!(size_of::<GntallocDealloc>(), 16);

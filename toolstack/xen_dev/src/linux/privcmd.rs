@@ -1,31 +1,45 @@
 //! Hypercalls and foreign memory through `/dev/xen/privcmd` (`xen/privcmd.h`).
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use xen_abi::grant_table::{GNTCOPY_dest_gref, GNTST_okay};
 
-use super::abi::{PrivcmdHypercall, PrivcmdMmapBatch, PrivcmdMmapResource};
+use super::abi::{GntdevCopy, GntdevCopySegment, PrivcmdHypercall, PrivcmdMmapBatch, PrivcmdMmapResource};
 use super::buffers::Buffers;
-use super::{open, sizes};
-use crate::ioctl::requests::{PRIVCMD_HYPERCALL, PRIVCMD_MMAP_RESOURCE, PRIVCMD_MMAPBATCH_V2};
+use super::{FRAME, open, sizes};
+use crate::ioctl::requests::{
+    GNTDEV_GRANT_COPY, PRIVCMD_HYPERCALL, PRIVCMD_MMAP_RESOURCE, PRIVCMD_MMAPBATCH_V2,
+};
 use crate::mapping::Mapping;
 use crate::{
-    Access, AccessError, Domid, Hypercall, MAX_FOREIGN_FRAMES, MapError, OpenError, Privcmd, Resource,
-    SharedMemory,
+    Access, AccessError, CopyError, Domid, Hypercall, MAX_FOREIGN_FRAMES, MapError, OpenError, Privcmd,
+    Resource, SharedMemory, Source,
 };
 
 /// The kernel's device.
 pub struct LinuxPrivcmd {
     device: OwnedFd,
     buffers: Buffers,
+    /// `/dev/xen/gntdev`, from the first copy on: most programs make none.
+    grants: OnceLock<OwnedFd>,
 }
 
 impl LinuxPrivcmd {
     /// Opens `/dev/xen/privcmd` and `/dev/xen/hypercall`.
     pub fn open() -> Result<Self, OpenError> {
         let device = open("/dev/xen/privcmd", "xen-privcmd", OFlags::empty())?;
-        Ok(Self { device, buffers: Buffers::open()? })
+        Ok(Self { device, buffers: Buffers::open()?, grants: OnceLock::new() })
+    }
+
+    fn grants(&self) -> Result<&OwnedFd, OpenError> {
+        if let Some(grants) = self.grants.get() {
+            return Ok(grants);
+        }
+        let opened = open("/dev/xen/gntdev", "xen-gntdev", OFlags::empty())?;
+        Ok(self.grants.get_or_init(|| opened))
     }
 }
 
@@ -102,5 +116,37 @@ impl Privcmd for LinuxPrivcmd {
         #[expect(unsafe_code, reason = "the kernel follows the address; see the comment above")]
         unsafe { PRIVCMD_MMAP_RESOURCE.call(&self.device, &mut request) }?;
         Ok(SharedMemory::new(mapping, bytes, true, None))
+    }
+
+    fn copy_to_granted(&self, domid: Domid, refs: &[u32], source: &Source<'_>) -> Result<(), CopyError> {
+        let address = source.address().ok_or(Errno::INVAL)?;
+        if source.len().div_ceil(FRAME) != refs.len() {
+            return Err(Errno::INVAL.into());
+        }
+        let starts = (0..source.len()).step_by(FRAME);
+        let mut segments: Vec<_> = refs
+            .iter()
+            .zip(starts)
+            .map(|(&gref, start)| GntdevCopySegment {
+                source: address + start as u64,
+                gref,
+                offset: 0,
+                domid: domid.get(),
+                len: FRAME.min(source.len() - start) as u16,
+                flags: GNTCOPY_dest_gref,
+                status: GNTST_okay,
+                pad: 0,
+            })
+            .collect();
+        let count = u32::try_from(segments.len()).map_err(|_| Errno::TOOBIG)?;
+        let mut request = GntdevCopy { count, segments: segments.as_mut_ptr() };
+        // SAFETY: (1) the kernel reads and writes `count` segments, which are there; (2) it reads the bytes of `source`,
+        // alive as long as its borrow, and writes none of this process: each segment's destination is a grant.
+        #[expect(unsafe_code, reason = "the kernel follows the addresses; see the comment above")]
+        unsafe { GNTDEV_GRANT_COPY.call(self.grants()?, &mut request) }?;
+        match segments.iter().find(|segment| segment.status != GNTST_okay) {
+            Some(failed) => Err(CopyError::Grant { gref: failed.gref, status: failed.status }),
+            None => Ok(()),
+        }
     }
 }
