@@ -10,6 +10,7 @@
 
 mod create;
 mod device;
+mod dom0;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

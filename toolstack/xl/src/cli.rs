@@ -31,6 +31,8 @@ pub enum Verb {
     Create(Create),
     /// Attach to a domain's console; Ctrl-] leaves
     Console(Console),
+    /// Name domain 0, and start what looks after domains: for the boot script, when xenstored runs
+    InitDom0,
     /// Start what looks after domains where it is missing, as after an upgrade of these tools
     Supervise(Supervise),
     /// End a domain at once

@@ -33,6 +33,10 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dy
         Verb::Info(options) => info::info(options, tools, out),
         Verb::Create(options) => create::create(options, tools, out, outside),
         Verb::Console(options) => console::console(options, tools, outside),
+        Verb::InitDom0 => {
+            tools.name_dom0()?;
+            supervise::start_missing(tools, out, outside)
+        }
         Verb::Supervise(options) => supervise::supervise(options, tools, out, outside),
         Verb::Destroy(options) => life::destroy(options, tools),
         Verb::Shutdown(options) => life::ask(options, life::SHUTDOWN, tools),

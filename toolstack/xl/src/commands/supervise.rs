@@ -21,13 +21,7 @@ pub(super) fn supervise(
     out: &mut dyn Write,
     outside: &dyn Outside,
 ) -> Result<()> {
-    let Some(uuid) = options.uuid else {
-        for (uuid, name) in tools.without_supervisor(outside.supervisors())? {
-            outside.start_supervisor(uuid, &name)?;
-            writeln!(out, "domain {name} is looked after")?;
-        }
-        return Ok(());
-    };
+    let Some(uuid) = options.uuid else { return start_missing(tools, out, outside) };
     let Some(path) = &options.log else { return look_after(uuid, tools, outside) };
     match rustix::process::setsid() {
         // It leads a session or a group already, when it was started by hand.
@@ -46,6 +40,15 @@ pub(super) fn supervise(
         Err(error) => format!("giving up: {error}"),
     });
     Ok(done?)
+}
+
+/// Starts the supervisors that are missing.
+pub(super) fn start_missing(tools: &mut Toolstack, out: &mut dyn Write, outside: &dyn Outside) -> Result<()> {
+    for (uuid, name) in tools.without_supervisor(outside.supervisors())? {
+        outside.start_supervisor(uuid, &name)?;
+        writeln!(out, "domain {name} is looked after")?;
+    }
+    Ok(())
 }
 
 /// Looks after a domain in the foreground.
