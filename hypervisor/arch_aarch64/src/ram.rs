@@ -157,6 +157,17 @@ impl Banks {
             .is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit == 0)
     }
 
+    /// A number of frames from `mfn` on, at most `count`, that are all such: 0 only if `mfn` is none.
+    pub fn shareable_run(&self, mfn: u64, count: u64) -> u64 {
+        let Some((bank, (word, bit))) = self.banks.iter().find_map(|bank| Some((bank, bank.bit(mfn)?)))
+        else {
+            return 0;
+        };
+        let shift = bit.trailing_zeros();
+        let run = (word.load(Ordering::Relaxed) >> shift).trailing_zeros().min(u64::BITS - shift);
+        count.min(run.into()).min(bank.first + bank.count - mfn)
+    }
+
     /// Whether `mfn` is a frame of RAM.
     pub fn is_ram(&self, mfn: u64) -> bool {
         self.banks.iter().any(|bank| bank.bit(mfn).is_some())
@@ -265,6 +276,9 @@ mod tests {
                 let exists = spans.iter().any(|s| (s.start..s.end).contains(&(mfn << 12)));
                 prop_assert_eq!(ram.is_ram(mfn), exists);
                 prop_assert_eq!(ram.is_shareable(mfn), exists && !model[mfn as usize], "mfn {}", mfn);
+                let run = ram.shareable_run(mfn, 70);
+                prop_assert_eq!(run > 0, ram.is_shareable(mfn), "mfn {}", mfn);
+                prop_assert!(run <= 70 && (mfn..mfn + run).all(|mfn| ram.is_shareable(mfn)), "mfn {}", mfn);
             }
         }
     }

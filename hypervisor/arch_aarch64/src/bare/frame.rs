@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use hal::{FrameMem, Mfn, PAGE_SIZE, clip};
 
-use super::memory::{clean_range, copy_shared, zero_pages};
+use super::memory::{copy_shared, zero_pages};
 use crate::layout;
 
 /// A frame of RAM that the hypervisor does not keep for itself.
@@ -33,13 +33,6 @@ impl Frame<'_> {
             base: core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize),
             machine: PhantomData,
         }
-    }
-
-    /// Cleans and invalidates the data caches for the frame.
-    #[inline]
-    pub(super) fn clean(&self) {
-        // SAFETY: exactly the frame's bytes, which are mapped; the contents stay.
-        unsafe { clean_range(self.base, self.at(PAGE_SIZE)) };
     }
 
     #[inline(always)]

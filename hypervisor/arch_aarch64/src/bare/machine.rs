@@ -9,6 +9,7 @@ use lock::Once;
 use super::cpu::{self, Features};
 use super::frame::Frame;
 use super::gic::{self, Gic};
+use super::memory::clean_range;
 use super::{console, power, smp, switch, sysreg as reg, tlb};
 use crate::clock::Clock;
 use crate::cpu_bugs::Bugs;
@@ -243,10 +244,17 @@ impl MachineOps for Machine {
     }
 
     fn clean_frames(&self, mfn: Mfn, count: u64) {
-        for n in 0..count {
-            if let Some(frame) = self.frame(mfn.plus(n)) {
-                frame.clean();
+        let place =
+            |mfn: u64| core::ptr::with_exposed_provenance_mut(layout::direct(Mfn(mfn).addr().0) as usize);
+        let (mut next, end) = (mfn.0, mfn.0.saturating_add(count));
+        while next < end {
+            let run = self.banks.shareable_run(next, end - next);
+            if run > 0 {
+                // SAFETY: RAM in the direct map; the contents stay.
+                unsafe { clean_range(place(next), place(next + run)) };
             }
+            // A frame that the hypervisor keeps, or that is no RAM, is passed over.
+            next += run.max(1);
         }
         reg::dsb(reg::ISH);
         reg::IC_IALLUIS.run(0);

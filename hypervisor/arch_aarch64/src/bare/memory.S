@@ -123,33 +123,38 @@ zero_pages:
         and     x3, x3, #15
         mov     x2, #4
         lsl     x2, x2, x3              // bytes that DC ZVA clears, at most 2 KiB
-1:      dc      zva, x0
-        add     x0, x0, x2
+        cmp     x2, #512
+        b.hi    2f
+1:
+.rept 8
         dc      zva, x0
         add     x0, x0, x2
+.endr
         cmp     x0, x1
         b.lo    1b
         ret
+2:      dc      zva, x0                 // fewer than eight are in a page
+        add     x0, x0, x2
+        cmp     x0, x1
+        b.lo    2b
+        ret
 
 // void clean_range(u8 *at, u8 *end): cleans and invalidates data caches to the point of coherency.
-// Works in steps of four lines, which divide a page, so only pages that the range touches.
+// Works in steps of eight lines, which divide a page, so only pages that the range touches.
 .globl clean_range
 clean_range:
         mrs     x3, ctr_el0
         ubfx    x3, x3, #16, #4
         mov     x2, #4
         lsl     x2, x2, x3              // the smallest line
-        lsl     x4, x2, #2
+        lsl     x4, x2, #3
         sub     x4, x4, #1
         bic     x0, x0, x4
-1:      dc      civac, x0
-        add     x0, x0, x2
+1:
+.rept 8
         dc      civac, x0
         add     x0, x0, x2
-        dc      civac, x0
-        add     x0, x0, x2
-        dc      civac, x0
-        add     x0, x0, x2
+.endr
         cmp     x0, x1
         b.lo    1b
         dsb     sy
