@@ -132,6 +132,12 @@ pub trait MachineOps: Sync {
     /// Makes what was written to `count` frames visible to observers without caches, and drops
     /// stale instructions: cleans and invalidates data caches to the point of coherency.
     fn clean_frames(&self, mfn: Mfn, count: u64);
+    /// Zeroes `count` frames, but for those that [`frame`](Self::frame) does not give, and then does what
+    /// [`clean_frames`](Self::clean_frames) does.
+    fn zero_and_clean_frames(&self, mfn: Mfn, count: u64) {
+        (0..count).filter_map(|n| self.frame(mfn.plus(n))).for_each(|frame| frame.zero());
+        self.clean_frames(mfn, count);
+    }
 
     // Stage-2 translation.
 

@@ -9,7 +9,7 @@ use lock::Once;
 use super::cpu::{self, Features};
 use super::frame::Frame;
 use super::gic::{self, Gic};
-use super::memory::clean_range;
+use super::memory::{clean_range, zero_and_clean_pages};
 use super::{console, power, smp, switch, sysreg as reg, tlb};
 use crate::clock::Clock;
 use crate::cpu_bugs::Bugs;
@@ -136,6 +136,26 @@ impl Machine {
         }
     }
 
+    /// Calls `clean` with the bounds of the frames that guests may share among these, in pieces; it cleans data caches.
+    /// Then drops stale instructions.
+    fn clean_runs(&self, mfn: Mfn, count: u64, clean: impl Fn(*mut u8, *mut u8)) {
+        let place =
+            |mfn: u64| core::ptr::with_exposed_provenance_mut(layout::direct(Mfn(mfn).addr().0) as usize);
+        let (mut next, end) = (mfn.0, mfn.0.saturating_add(count));
+        while next < end {
+            let run = self.banks.shareable_run(next, end - next);
+            if run > 0 {
+                clean(place(next), place(next + run));
+            }
+            // A frame that the hypervisor keeps, or that is no RAM, is passed over.
+            next += run.max(1);
+        }
+        reg::dsb(reg::ISH);
+        reg::IC_IALLUIS.run(0);
+        reg::dsb(reg::ISH);
+        reg::isb();
+    }
+
     /// The hypervisor's address of a RAM frame; what may be done there depends on whose it is.
     pub fn direct_map(&self, mfn: Mfn) -> Option<*mut u8> {
         self.banks
@@ -244,22 +264,13 @@ impl MachineOps for Machine {
     }
 
     fn clean_frames(&self, mfn: Mfn, count: u64) {
-        let place =
-            |mfn: u64| core::ptr::with_exposed_provenance_mut(layout::direct(Mfn(mfn).addr().0) as usize);
-        let (mut next, end) = (mfn.0, mfn.0.saturating_add(count));
-        while next < end {
-            let run = self.banks.shareable_run(next, end - next);
-            if run > 0 {
-                // SAFETY: RAM in the direct map; the contents stay.
-                unsafe { clean_range(place(next), place(next + run)) };
-            }
-            // A frame that the hypervisor keeps, or that is no RAM, is passed over.
-            next += run.max(1);
-        }
-        reg::dsb(reg::ISH);
-        reg::IC_IALLUIS.run(0);
-        reg::dsb(reg::ISH);
-        reg::isb();
+        // SAFETY: RAM in the direct map; the contents stay.
+        self.clean_runs(mfn, count, |at, end| unsafe { clean_range(at, end) });
+    }
+
+    fn zero_and_clean_frames(&self, mfn: Mfn, count: u64) {
+        // SAFETY: whole pages of RAM in the direct map that the hypervisor does not keep for itself.
+        self.clean_runs(mfn, count, |at, end| unsafe { zero_and_clean_pages(at, end) });
     }
 
     fn nr_tags(&self) -> u32 {

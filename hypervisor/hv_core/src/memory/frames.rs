@@ -99,16 +99,20 @@ impl Frames {
         self.records.get(mfn.0.wrapping_sub(self.base.0) as usize)
     }
 
-    /// Takes 2^`order` frames for `owner`, each with one reference and zeroed. The block is given
-    /// back frame by frame. `None` when no such block is free.
+    /// Takes 2^`order` frames for `owner`, each with one reference and zeroed; a guest's own memory
+    /// also for observers without caches. The block is given back frame by frame. `None` when no
+    /// such block is free.
     pub fn alloc(&self, machine: &Machine, order: u32, owner: Domid, usage: Use) -> Option<Mfn> {
         if order > MAX_ORDER {
             return None;
         }
         let first = self.base.plus(self.buddy.lock().alloc(order)?);
-        for i in 0..1u64 << order {
-            if let Some(frame) = machine.frame(first.plus(i)) {
-                frame.zero();
+        match usage {
+            Use::Memory => machine.zero_and_clean_frames(first, 1 << order),
+            Use::Shared | Use::Table => {
+                (0..1u64 << order)
+                    .filter_map(|i| machine.frame(first.plus(i)))
+                    .for_each(|frame| frame.zero());
             }
         }
         self.assign(first, 1 << order, owner, usage);

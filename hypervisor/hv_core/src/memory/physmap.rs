@@ -5,7 +5,7 @@ use super::p2m::{Entry, Kind, MapError, P2m, Removed};
 use super::page::{HeldPage, PageGuard};
 use crate::Hypervisor;
 use crate::domain::{Domain, DomainMemory};
-use hal::{Gfn, MachineOps as _, Mfn};
+use hal::{Gfn, Mfn};
 use xen_abi::Errno;
 
 impl From<MapError> for Errno {
@@ -133,7 +133,6 @@ impl Domain {
             self.uncharge(count as u32);
             return Err(Errno::ENOMEM);
         };
-        hv.machine.clean_frames(mfn, count);
         let inserted = self.with_map(|memory| {
             if order == 0 {
                 self.empty(hv, memory, gfn)?;
