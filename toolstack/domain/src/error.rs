@@ -212,7 +212,7 @@ pub enum DomainError {
     },
     /// The guest cannot be built.
     #[error(transparent)]
-    Build(#[from] domain_builder::BuildError),
+    Build(domain_builder::BuildError),
     /// There is too little memory.
     #[error(
         "the domain needs {needed_mib} MiB, and the host has {free_mib} MiB free (try: xl mem-set 0 with less)"

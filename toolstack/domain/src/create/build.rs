@@ -61,8 +61,9 @@ impl Toolstack {
             address_bits: if info.gpaddr_bits == 0 { ADDRESS_BITS } else { info.gpaddr_bits },
             timer_hz: created.clock_frequency.and_then(NonZeroU32::new),
             rng_seed: crate::random::bytes()?,
-            partial_tree: files.tree.as_deref(),
-        })?;
+            partial_tree: files.tree.as_ref().map(|(_, tree)| tree.as_slice()),
+        })
+        .map_err(|error| files.at_fault(error))?;
         self.ctrl.set_address_size(domid, BITS)?;
         for bank in plan.banks {
             self.populate(domid, bank)?;

@@ -1,10 +1,11 @@
 //! The files from which a guest is built.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use domain_builder::{KERNEL_START_BYTES, KernelFile, MAX_KERNEL_BYTES};
+use domain_builder::{BuildError, KERNEL_START_BYTES, KernelFile, MAX_KERNEL_BYTES};
 use xen_ctrl::{CtrlError, XenCtrl};
 use xen_dev::{CopyError, Domid, Errno, MappedFile, Source};
 use xl_config::{DomainConfig, Text};
@@ -20,7 +21,8 @@ pub(super) struct Files {
     /// The kernel's start; all of it, if it has to be unpacked.
     kernel_bytes: Vec<u8>,
     pub(super) ramdisk: Option<GuestFile>,
-    pub(super) tree: Option<Vec<u8>>,
+    /// The partial device tree, and what is in it.
+    pub(super) tree: Option<(GuestFile, Vec<u8>)>,
 }
 
 impl Files {
@@ -39,7 +41,7 @@ impl Files {
         let ramdisk = ramdisk.map(|path| GuestFile::open("ramdisk", path, config.maxmem.bytes()));
         let tree = config.device_tree.as_ref().map(|path| {
             let file = GuestFile::open("device_tree", path, MAX_TREE_BYTES)?;
-            file.read(file.len)
+            file.read(file.len).map(|bytes| (file, bytes))
         });
         Ok(Self { kernel, kernel_bytes, ramdisk: ramdisk.transpose()?, tree: tree.transpose()? })
     }
@@ -47,6 +49,15 @@ impl Files {
     /// The kernel, for the plan.
     pub(super) fn kernel(&self) -> KernelFile<'_> {
         KernelFile { bytes: &self.kernel_bytes, len: self.kernel.len }
+    }
+
+    /// Why a guest cannot be built, with the file that is at fault if one is.
+    pub(super) fn at_fault(&self, error: BuildError) -> DomainError {
+        match (error, &self.tree) {
+            (BuildError::Kernel(error), _) => self.kernel.unfit(&error),
+            (BuildError::PartialTree(error), Some((tree, _))) => tree.unfit(&error),
+            (error, _) => DomainError::Build(error),
+        }
     }
 }
 
@@ -102,6 +113,10 @@ impl GuestFile {
             CtrlError::Copy { cause: CopyError::Kernel(Errno::FAULT), .. } => self.failed(Errno::IO.into()),
             error => error.into(),
         })
+    }
+
+    fn unfit(&self, error: &impl Display) -> DomainError {
+        DomainError::Key { key: self.key, why: format!("{}: {error}", self.path.display()) }
     }
 
     fn failed(&self, source: io::Error) -> DomainError {

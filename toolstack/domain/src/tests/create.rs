@@ -214,8 +214,13 @@ fn what_cannot_be_had_is_named_before_a_domain_is_made() {
         error("on_crash = 'coredump-restart'")
             .starts_with("on_crash: coredump-restart: these tools write no dumps")
     );
-    let text = tools.create(&config(&Kernel::of(b"#!/bin/sh"), "")).unwrap_err().to_string();
-    assert!(text.starts_with("the kernel cannot be used: it is no arm64 Image"), "{text}");
+    let tree = format!("device_tree = '{}'", kernel.path().display());
+    let wanted = format!("device_tree: {}: it is no device tree", kernel.path().display());
+    assert!(error(&tree).starts_with(&wanted), "{}", error(&tree));
+    let script = Kernel::of(b"#!/bin/sh");
+    let text = tools.create(&config(&script, "")).unwrap_err().to_string();
+    let wanted = format!("kernel: {}: it is no arm64 Image", script.path().display());
+    assert!(text.starts_with(&wanted), "{text}");
     assert_eq!(host.domids(), [0]);
     assert!(host.paths().iter().all(|path| !path.contains("/vm/")));
 }
