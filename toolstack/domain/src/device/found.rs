@@ -51,7 +51,9 @@ impl Toolstack {
                 }
             }
         }
-        for device in &mut found {
+        // A driver domain could write there the loop device of another.
+        let in_dom0 = format!("{BACK_ENDS}/");
+        for device in found.iter_mut().filter(|device| device.back.starts_with(&in_dom0)) {
             let node = nodes::text(store, &format!("{}/node", device.back))?;
             device.attached = node.filter(|node| node.starts_with("/dev/loop")).map(PathBuf::from);
         }
@@ -95,6 +97,7 @@ impl Found {
             has_driver,
         }
     }
+
     /// The device for people.
     pub(super) fn title(&self) -> String {
         format!("{} {}", self.kind, self.id)

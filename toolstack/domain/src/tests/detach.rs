@@ -133,6 +133,18 @@ fn interface_can_be_asked_for_and_taken_at_last() {
 }
 
 #[test]
+fn driver_domain_that_names_a_loop_device_of_dom0_does_not_get_it_released() {
+    let host = host(Guests::None);
+    let mut store = host.store();
+    let back = "/local/domain/3/backend/vbd/7/51712";
+    store.write("/libxl/7/device/vbd/51712/backend", back).unwrap();
+    store.write(&format!("{back}/node"), "/dev/loop0").unwrap();
+    host.toolstack().destroy(id(7)).unwrap();
+    assert_eq!(host.released(), [""; 0]);
+    assert!(!host.paths().iter().any(|path| path.starts_with(back)));
+}
+
+#[test]
 fn guest_without_driver_is_not_asked() {
     let host = host(Guests::None);
     host.toolstack().detach_disk(id(7), &"xvdb".parse().unwrap(), Detach::Ask).unwrap();
