@@ -48,9 +48,17 @@ impl UserData {
 
     /// Keeps all others, libxl's tools among them, from changing a domain's files while the lock is there.
     pub(crate) fn lock(&self, owner: Owner) -> Result<LockFile, DomainError> {
+        self.lock_at(&self.path('l', owner, "domain-userdata-lock"))
+    }
+
+    /// Keeps others of these tools from giving devices to domains while the lock is there.
+    pub(crate) fn lock_devices(&self) -> Result<LockFile, DomainError> {
+        self.lock_at(&self.folder.join("xenoxide-devices-lock"))
+    }
+
+    fn lock_at(&self, path: &Path) -> Result<LockFile, DomainError> {
         std::fs::create_dir_all(&self.folder).map_err(failed("make", &self.folder))?;
-        let path = self.path('l', owner, "domain-userdata-lock");
-        LockFile::take(&path).map_err(failed("lock", &path))
+        LockFile::take(path).map_err(failed("lock", path))
     }
 
     /// What a file says, if it is there.

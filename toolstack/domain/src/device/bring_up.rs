@@ -12,6 +12,7 @@ use super::script::Action;
 use super::vif::Network;
 use super::{DeviceId, Disk, Kind, Record, Vif, state};
 use crate::host::HostDisk;
+use crate::lock_file::LockFile;
 use crate::nodes;
 use crate::progress::{Look, Wait};
 use crate::{DomainError, Toolstack};
@@ -25,6 +26,8 @@ pub(crate) struct Pending {
     /// A script makes what stands behind those without a device.
     disks: Vec<(Disk, Option<HostDisk>)>,
     vifs: Vec<Vif>,
+    /// Until they stand in xenstore, where others see them, nobody else may look for what is free.
+    claim: Option<LockFile>,
 }
 
 impl Pending {
@@ -38,6 +41,8 @@ impl Pending {
 impl Toolstack {
     /// Opens what stands behind devices, before there is anything in xenstore.
     pub(crate) fn prepare_devices(&mut self, disks: &[Disk], vifs: &[Vif]) -> Result<Pending, DomainError> {
+        let has_any = !disks.is_empty() || !vifs.is_empty();
+        let claim = has_any.then(|| self.userdata.lock_devices()).transpose()?;
         self.refuse_conflicts(disks, vifs)?;
         for vif in vifs {
             let found = match &vif.network {
@@ -46,7 +51,7 @@ impl Toolstack {
             };
             found.map_err(|source| DomainError::Host { device: vif.title(), source })?;
         }
-        let mut pending = Pending { disks: Vec::new(), vifs: vifs.to_vec() };
+        let mut pending = Pending { disks: Vec::new(), vifs: vifs.to_vec(), claim };
         for disk in disks {
             let host = match &disk.script {
                 None => self.host.disk(&disk.target, disk.read_only).map(Some),
@@ -60,13 +65,12 @@ impl Toolstack {
 
     /// Waits until the back ends of devices that stand in xenstore are there, and puts interfaces into their bridges.
     pub(crate) fn bring_up_devices(&mut self, domid: Domid, pending: Pending) -> Result<(), DomainError> {
-        let devices: Vec<(DeviceId, String)> = pending
-            .disks
+        let Pending { disks, vifs, claim } = pending;
+        drop(claim);
+        let devices: Vec<(DeviceId, String)> = disks
             .iter()
             .map(|(disk, _)| (DeviceId { kind: Kind::Vbd, domid, id: disk.number }, disk.title()))
-            .chain(
-                pending.vifs.iter().map(|vif| (DeviceId { kind: Kind::Vif, domid, id: vif.id }, vif.title())),
-            )
+            .chain(vifs.iter().map(|vif| (DeviceId { kind: Kind::Vif, domid, id: vif.id }, vif.title())))
             .collect();
         let paths: Vec<String> =
             devices.iter().map(|(device, _)| format!("{}/state", device.back())).collect();
@@ -83,7 +87,7 @@ impl Toolstack {
         if let (Look::Waiting(_), Some((device, title))) = (up, late) {
             return Err(self.late(device, title));
         }
-        for (disk, host) in pending.disks {
+        for (disk, host) in disks {
             match host {
                 Some(HostDisk { hold: None, .. }) => {}
                 // It is held until the back end has opened it.
@@ -94,7 +98,7 @@ impl Toolstack {
                 }
             }
         }
-        pending.vifs.iter().try_for_each(|vif| self.plug(domid, vif))
+        vifs.iter().try_for_each(|vif| self.plug(domid, vif))
     }
 
     /// Whether a back end's driver has taken up its device.

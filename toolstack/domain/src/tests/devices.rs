@@ -1,10 +1,13 @@
 //! Disks and interfaces with back ends that work, fail, are missing or stick.
 
+use std::time::Duration;
+
 use xenstore_client::Operations;
 use xl_config::{Disk, Vif};
 
 use super::id;
 use crate::DomainError;
+use crate::device;
 use crate::fake::{BackEnds, FakeHost};
 
 fn disk(spec: &str) -> Disk {
@@ -180,6 +183,26 @@ fn disk_that_another_domain_writes_is_refused() {
     let twice = [disk("/dev/sdb,raw,xvdb,ro"), disk("sdb,raw,xvdc,rw")];
     let error = tools.attach(id(8), &twice, &[]).unwrap_err().to_string();
     assert!(error.starts_with("disk: xvdb and xvdc are both /dev/sdb, and one writes it"), "{error}");
+}
+
+#[test]
+fn two_that_attach_at_once_do_not_get_the_same_disk() {
+    let host = FakeHost::new();
+    host.add_domain(7, "web");
+    host.add_domain(8, "db");
+    let disk = disk("/dev/sdb,raw,xvda,rw");
+    let mut first = host.toolstack();
+    let pending = first.prepare_devices(&[device::Disk::from_config(&disk).unwrap()], &[]).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| host.toolstack().attach(id(8), &[disk.clone()], &[]));
+        // Time to come to where it must wait; were it not to wait, it would find the disk free.
+        std::thread::sleep(Duration::from_millis(100));
+        let records = pending.records(id(7));
+        first.store.transaction(|store| records.iter().try_for_each(|it| it.write(store))).unwrap();
+        first.bring_up_devices(id(7), pending).unwrap();
+        let error = second.join().unwrap().unwrap_err();
+        assert!(matches!(error, DomainError::DiskInUse { .. }), "{error}");
+    });
 }
 
 #[test]
