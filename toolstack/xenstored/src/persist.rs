@@ -8,8 +8,9 @@
 //! Why this way: a journal of inputs needs no code for each kind of change, since the store does the same again with
 //! the same inputs, and costs one write for all that one turn of the loop brings. What happens on sockets alone and
 //! changes nothing for others (transactions before their end, watches) waits in memory until something must be written,
-//! since sockets end with the daemon anyhow; what changes nothing at all (reading) is not noted. When a journal has become much longer than the state, a new state is written: into a new
-//! file, renamed into place, with a new number, so that state and journal always fit together.
+//! since sockets end with the daemon anyhow; what changes nothing at all (reading) is not noted. When a journal has
+//! become much longer than the state, a new state is written: into a new file, renamed into place, with a new number, so
+//! that state and journal always fit together.
 //!
 //! The files are in `/run`, in memory. They survive the daemon, not the host, and no domain survives that.
 
@@ -128,10 +129,10 @@ impl Persist {
             return Ok(());
         }
         let Some(file) = self.file.as_mut().filter(|_| self.written + self.waiting.len() < self.limit) else {
-            return self.save(store);
+            return self.save(store).inspect_err(|_| self.begin_anew());
         };
         if let Err(source) = file.write_all(&self.waiting) {
-            self.file = None;
+            self.begin_anew();
             return Err(PersistError::Io { path: journal_path(&self.folder, self.number), source });
         }
         self.written += self.waiting.len();
@@ -163,6 +164,13 @@ impl Persist {
         Ok(())
     }
 
+    /// After a failure, the next write is of a new state, which has in it what waits.
+    fn begin_anew(&mut self) {
+        self.file = None;
+        self.waiting.clear();
+        self.must_write = true;
+    }
+
     fn done(&mut self, store: &Store) {
         self.waiting.clear();
         self.must_write = false;
@@ -186,4 +194,33 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, PersistError> {
 fn create(path: &Path) -> Result<File, PersistError> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.map_err(|source| PersistError::Io { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use xenstore_store::Peer;
+
+    use super::*;
+
+    #[test]
+    fn disk_that_is_full_for_long_makes_nothing_grow_and_loses_nothing_once_there_is_room() {
+        let folder = std::env::temp_dir().join(format!("xenstored-persist-{}", std::process::id()));
+        let (mut persist, mut store) = Persist::open(&folder, Quotas::default()).unwrap();
+        let mut connect = |persist: &mut Persist| {
+            store.connect(Peer::Socket { read_only: false });
+            persist.note_durably(&Record::Connect { read_only: false });
+            persist.write(&mut store)
+        };
+        for _ in 0..100 {
+            // There is no such folder.
+            assert!(connect(&mut persist).is_err());
+            assert_eq!(persist.waiting.len(), 0);
+        }
+        fs::create_dir(&folder).unwrap();
+        connect(&mut persist).unwrap();
+        connect(&mut persist).unwrap();
+        let (_, again) = Persist::open(&folder, Quotas::default()).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(again.connections().count(), 102);
+    }
 }
