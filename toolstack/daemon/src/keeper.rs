@@ -44,22 +44,38 @@ pub(crate) fn keep(service: &Service<'_>) -> Result<ExitCode> {
     let mut failures = Failures::default();
     let mut is_awaited = true;
     loop {
-        let mut worker = start.worker(&pid_file)?;
-        let pid = worker.child.id();
-        pid_file.write(pid)?;
-        let status = worker.wait(&signals, &mut is_awaited)?;
-        if status.success() || matches!(status.signal(), Some(SIGTERM | SIGINT)) {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if is_awaited {
-            // A worker that ended by itself has said why.
-            return if status.code().is_some() { Ok(ExitCode::FAILURE) } else { bail!("{status}") };
-        }
-        let died = format!("process {pid} died ({status})");
-        let Some(pause) = failures.pause_after(status, worker.since_ready()) else {
-            bail!("{died}, the last of {FAILURES_MAX} in a row; it is not started again");
+        let (failure, pause) = match start.worker(&pid_file) {
+            Err(error) if is_awaited => return Err(error),
+            // Memory may be short, or the program about to be replaced.
+            Err(error) => (format!("{error:#}"), failures.pause()),
+            Ok(mut worker) => {
+                let pid = worker.child.id();
+                match pid_file.write(pid) {
+                    Err(error) if is_awaited => {
+                        worker.kill();
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        say_to_log(service.name, format_args!("{error:#}; going on as process {pid}"))
+                    }
+                    Ok(()) => {}
+                }
+                let status = worker.wait(&signals, &mut is_awaited)?;
+                if status.success() || matches!(status.signal(), Some(SIGTERM | SIGINT)) {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                if is_awaited {
+                    // A worker that ended by itself has said why.
+                    return if status.code().is_some() { Ok(ExitCode::FAILURE) } else { bail!("{status}") };
+                }
+                let pause = failures.pause_after(status, worker.since_ready());
+                (format!("process {pid} died ({status})"), pause)
+            }
         };
-        say_to_log(service.name, format_args!("{died}; starting again"));
+        let Some(pause) = pause else {
+            bail!("{failure}, the last of {FAILURES_MAX} failures in a row; it is not started again");
+        };
+        say_to_log(service.name, format_args!("{failure}; starting again"));
         if has_come(&signals, pause)? {
             return Ok(ExitCode::SUCCESS);
         }
@@ -138,6 +154,13 @@ impl Worker {
         Ok(())
     }
 
+    /// Ends one that nobody is to have.
+    fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// For how long it served, if it did.
     fn since_ready(&self) -> Option<Duration> {
         self.ready.map(|ready| ready.elapsed())
@@ -152,13 +175,21 @@ impl Failures {
     /// How long to wait before the next start, after a worker that `served` so long; `None` to give up.
     ///
     /// A worker that served and was killed is no failure: nothing kills itself in this way, and the next one will do.
+    /// Only what kills each at once, as a lack of memory does, gets a pause.
     fn pause_after(&mut self, status: ExitStatus, served: Option<Duration>) -> Option<Duration> {
         match served {
-            Some(_) if status.signal() == Some(SIGKILL) => return Some(Duration::ZERO),
+            Some(served) if status.signal() == Some(SIGKILL) => {
+                return Some(if served < PAUSE_MIN { PAUSE_MIN } else { Duration::ZERO });
+            }
             Some(served) if served >= SERVED_WELL => self.0 = 0,
             _ => {}
         }
-        self.0 += 1;
+        self.pause()
+    }
+
+    /// The same after one that could not be started.
+    fn pause(&mut self) -> Option<Duration> {
+        self.0 = self.0.saturating_add(1);
         let pause = PAUSE_MAX.min(PAUSE_MIN * (1 << (self.0 - 1).min(7)));
         (self.0 < FAILURES_MAX).then_some(pause)
     }
@@ -184,11 +215,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn worker_that_served_and_was_killed_is_followed_at_once_however_often() {
+    fn worker_that_served_and_was_killed_is_followed_however_often_and_not_in_a_hot_loop() {
         let mut failures = Failures::default();
         for _ in 0..1000 {
-            let pause = failures.pause_after(ExitStatus::from_raw(SIGKILL), Some(Duration::from_millis(1)));
-            assert_eq!(pause, Some(Duration::ZERO));
+            for (served, pause) in [(PAUSE_MIN, Duration::ZERO), (Duration::from_millis(1), PAUSE_MIN)] {
+                assert_eq!(failures.pause_after(ExitStatus::from_raw(SIGKILL), Some(served)), Some(pause));
+            }
         }
     }
 

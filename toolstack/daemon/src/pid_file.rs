@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// A pid file that is locked for as long as it, or what [`share`](Self::share) gives, is open.
 #[derive(Debug)]
@@ -28,7 +29,10 @@ impl PidFile {
         }
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = file.with_context(named)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if errno != Errno::WOULDBLOCK {
+                return Err(errno).with_context(|| format!("cannot lock {}", path.display()));
+            }
             let mut other = String::new();
             file.read_to_string(&mut other).with_context(named)?;
             bail!("{name} runs already, as process {}", other.trim());
@@ -36,7 +40,7 @@ impl PidFile {
         Ok(Self { file, path: path.to_owned() })
     }
 
-    /// Writes this process into it. Whoever reads meanwhile finds the last one or this one, and no mixture.
+    /// Writes this process into it. Whoever reads meanwhile finds the last one, this one or nothing, and no mixture.
     ///
     /// # Errors
     /// What the kernel says.

@@ -14,8 +14,10 @@ const SOCKET_TURN: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Clients {
     listeners: Vec<Listener>,
-    /// Whether listeners are waited for: not while another file cannot be opened.
+    /// Whether listeners are waited for: not for a while when another file cannot be opened.
     accepts: bool,
+    /// Whether it was said that a client cannot be accepted, and none has been since.
+    is_refusing: bool,
     connected: BTreeMap<ConnectionId, Client>,
     /// What came in goes through this,
     input: Vec<u8>,
@@ -30,7 +32,7 @@ impl Clients {
             poller.add(listener, Source::Listener(at))?;
         }
         let (connected, input, output) = (BTreeMap::new(), vec![0; SOCKET_TURN], Vec::new());
-        Ok(Self { listeners, accepts: true, connected, input, output })
+        Ok(Self { listeners, accepts: true, is_refusing: false, connected, input, output })
     }
 
     pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
@@ -41,8 +43,13 @@ impl Clients {
         self.output = buffer;
     }
 
+    /// Whether new clients are waited for.
+    pub(crate) fn accepts(&self) -> bool {
+        self.accepts
+    }
+
     /// Waits for new clients, or not any more.
-    fn accept_more(&mut self, poller: &Poller, accepts: bool) {
+    pub(crate) fn accept_more(&mut self, poller: &Poller, accepts: bool) {
         if accepts != self.accepts {
             self.accepts = accepts;
             for (at, listener) in self.listeners.iter().enumerate() {
@@ -59,6 +66,7 @@ impl Daemon {
         let read_only = listener.read_only;
         let accepted = listener.accept().and_then(|fd| {
             let Some(fd) = fd else { return Ok(()) };
+            self.clients.is_refusing = false;
             let id = self.store.connect(Peer::Socket { read_only });
             self.persist.note(&Record::Connect { read_only });
             self.clients.connected.insert(id, Client { fd, writes: false });
@@ -70,7 +78,9 @@ impl Daemon {
             Ok(())
         });
         if let Err(error) = accepted {
-            say(format_args!("no further client can be accepted until one goes: {error}"));
+            if !std::mem::replace(&mut self.clients.is_refusing, true) {
+                say(format_args!("no further client can be accepted for now: {error}"));
+            }
             self.clients.accept_more(&self.poller, false);
         }
     }

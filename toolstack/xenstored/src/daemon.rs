@@ -16,6 +16,9 @@ use xen_abi::Errno;
 use xenstore_store::{Host, Peer, Record, Store};
 use xenstore_wire::Domid;
 
+/// How long no client is accepted when one could not be, unless one goes.
+const ACCEPT_PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// The daemon.
 pub struct Daemon {
     pub(crate) store: Store,
@@ -79,9 +82,15 @@ impl Daemon {
     /// # Errors
     /// What waiting for events fails with.
     pub fn turn(&mut self, wait: Option<Timespec>) -> io::Result<()> {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let wait = if self.waiting.is_empty() { wait } else { Some(at_once) };
+        let wait = match (self.waiting.is_empty(), self.clients.accepts()) {
+            (false, _) => Some(Timespec { tv_sec: 0, tv_nsec: 0 }),
+            (true, true) => wait,
+            (true, false) => Some(wait.map_or(ACCEPT_PAUSE, |wait| wait.min(ACCEPT_PAUSE))),
+        };
         self.poller.wait(wait.as_ref(), &mut self.ready)?;
+        if self.ready.is_empty() {
+            self.clients.accept_more(&self.poller, true);
+        }
         let mut after = BTreeMap::new();
         for domid in self.take_in() {
             let done = self.take_requests(domid);

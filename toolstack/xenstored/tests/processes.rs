@@ -1,6 +1,6 @@
 //! The program itself, as processes on sockets: it starts, dies, comes back, and ends.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ const FILES_MAX: u64 = 6 << 20;
 /// A daemon that runs, and its folder.
 struct Running {
     folder: PathBuf,
+    program: PathBuf,
 }
 
 fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
@@ -34,10 +35,16 @@ fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
 
 impl Running {
     fn start(name: &str) -> Self {
+        Self::start_program(name, |_| env!("CARGO_BIN_EXE_xenstored").into())
+    }
+
+    /// Starts the program that `place` puts somewhere, if it likes into the folder.
+    fn start_program(name: &str, place: impl FnOnce(&Path) -> PathBuf) -> Self {
         let folder = std::env::temp_dir().join(format!("xenstored-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let running = Self { folder };
+        let program = place(&folder);
+        let running = Self { folder, program };
         let output = running.command();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         running
@@ -45,7 +52,7 @@ impl Running {
 
     /// Runs the program, with paths that are relative.
     fn command(&self) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xenstored"));
+        let mut command = Command::new(&self.program);
         command.args(["--no-domain-init", "--pid-file=some/pid", "--run-dir=run"]).current_dir(&self.folder);
         // A pipe would be held open by the daemon, and waited for.
         command.stderr(std::fs::File::create(self.folder.join("said")).unwrap());
@@ -123,6 +130,41 @@ fn killed_daemon_is_back_with_its_state_and_a_sigterm_ends_it() {
     until("the end of both", || (is_gone(worker) && is_gone(keeper)).then_some(()));
     assert!(running.command().status.success());
     assert_eq!(running.client().read("/n").unwrap(), b"1");
+}
+
+#[test]
+fn daemon_whose_program_is_away_for_a_while_is_back_when_it_is() {
+    let running = Running::start_program("away", |folder| {
+        let program = folder.join("xenstored");
+        std::fs::copy(env!("CARGO_BIN_EXE_xenstored"), &program).unwrap();
+        program
+    });
+    let mut client = running.client();
+    client.write("/n", "1").unwrap();
+    let away = running.folder.join("away");
+    std::fs::rename(&running.program, &away).unwrap();
+    kill_process(running.pid(), Signal::KILL).unwrap();
+    sleep(Duration::from_millis(100));
+    std::fs::rename(&away, &running.program).unwrap();
+    assert_eq!(client.read("/n").unwrap(), b"1");
+}
+
+#[test]
+fn daemon_without_files_left_accepts_clients_when_there_are_again() {
+    let running = Running::start("files");
+    let pid = running.pid();
+    let is_open = |file: &u64| Path::new(&format!("/proc/{pid}/fd/{file}")).is_symlink();
+    let (many, none) = (getrlimit(Resource::Nofile), (0..).find(|file| !is_open(file)));
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: none, ..many }).unwrap();
+    let waiting = spawn({
+        let path = running.folder.join("run/socket");
+        move || Client::connect(path).and_then(|mut client| client.write("/n", "1"))
+    });
+    let said = || std::fs::read_to_string(running.folder.join("said")).unwrap();
+    until("word of it", || said().contains("no further client can be accepted").then_some(()));
+    prlimit(Some(pid), Resource::Nofile, many).unwrap();
+    waiting.join().unwrap().unwrap();
+    assert_eq!(said().lines().count(), 1, "{}", said());
 }
 
 #[test]
