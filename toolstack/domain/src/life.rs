@@ -183,8 +183,8 @@ impl Toolstack {
         paused.and(destroyed).and(devices).and(forgotten)
     }
 
-    /// Removes a domain's nodes, and the files that are kept about it. The daemon itself notices when the domain ends, and tells all that watch for it; told
-    /// earlier, they would look while it is still there.
+    /// Removes a domain's nodes, and the files that are kept about it. The daemon itself notices when the domain ends,
+    /// and tells all that watch for it; told earlier, they would look while it is still there.
     fn forget(&mut self, domid: Domid, uuid: Option<Uuid>) -> Result<(), DomainError> {
         let noted = nodes::text(&mut self.store, &format!("{}/vm", home(domid)))?;
         let vm = uuid.map(|uuid| format!("/vm/{uuid}")).or(noted.filter(|path| path.starts_with("/vm/")));

@@ -64,8 +64,8 @@ impl Toolstack {
         &mut self.store
     }
 
-    /// Waits until `look` finds something; it looks again whenever something at or below `paths` changes. What was still
-    /// to come when the time is over.
+    /// Waits until `look` finds something; it looks again whenever something at or below `paths` changes. What was
+    /// still to come when the time is over.
     pub(crate) fn wait_for<T>(
         &mut self,
         paths: &[String],

@@ -25,7 +25,8 @@ const TRANSACTION_AGE_STEP: u64 = 1 << 12;
 /// What a store asks of the machine around it.
 pub trait Host {
     /// Connects the domain's ring: the page at `gfn`, which is grant 1 to dom0, and the event channel to the domain's
-    /// `port`. Sets the ring's indices to 0, and tells the domain what the ring can be used for. For a domain that has a ring, that one is replaced.
+    /// `port`. Sets the ring's indices to 0, and tells the domain what the ring can be used for. For a domain that has
+    /// a ring, that one is replaced.
     ///
     /// # Errors
     /// What the client of `INTRODUCE` is told.

@@ -31,8 +31,8 @@ pub(crate) use self::policy::refuse_actions;
 const MAX_FAILURES: u32 = 10;
 
 impl Toolstack {
-    /// Looks after the domain with this UUID until nothing is left to be done about it. `folder` is for locks and notes,
-    /// and must not outlive the host's memory; `log` gets a line for each event. Returns at once when another process
+    /// Looks after the domain with this UUID until nothing is left to be done about it. `folder` is for locks and
+    /// notes, and must not outlive the host's memory; `log` gets a line for each event. Returns at once when another process
     /// looks after it.
     ///
     /// # Errors

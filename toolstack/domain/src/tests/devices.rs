@@ -194,7 +194,7 @@ fn two_that_attach_at_once_do_not_get_the_same_disk() {
     let mut first = host.toolstack();
     let pending = first.prepare_devices(&[device::Disk::from_config(&disk).unwrap()], &[]).unwrap();
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| host.toolstack().attach(id(8), &[disk.clone()], &[]));
+        let second = scope.spawn(|| host.toolstack().attach(id(8), std::slice::from_ref(&disk), &[]));
         // Time to come to where it must wait; were it not to wait, it would find the disk free.
         std::thread::sleep(Duration::from_millis(100));
         let records = pending.records(id(7));
