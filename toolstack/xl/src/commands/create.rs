@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use domain::Toolstack;
 use xen_dev::Domid;
-use xl_config::{Document, DomainConfig, MAX_CONFIG_BYTES};
+use xl_config::{Document, DomainConfig, MAX_CONFIG_BYTES, Uuid};
 
 use super::supervise;
 use crate::Outside;
@@ -24,23 +24,21 @@ pub(super) fn create(
         return Ok(writeln!(out, "{}", config.to_json()?)?);
     }
     let domid = tools.create(&config)?;
-    let uuid = tools.domain(domid)?.uuid();
-    if options.unsupervised {
-        tools.leave_unsupervised(domid)?;
-    } else if !options.foreground {
-        // Before it can end.
-        if let Err(error) = outside.start_supervisor(uuid, &config.name) {
+    // Before it can end.
+    let uuid = match care(options, domid, &config.name, tools, outside) {
+        Ok(uuid) => uuid,
+        Err(error) => {
             return Err(match tools.destroy(domid) {
                 Ok(()) => error,
                 Err(undo) => error.context(format!("domain {domid} is left: {undo}")),
             });
         }
-    }
+    };
     if options.console {
         return run_on_console(domid, options.paused, tools, outside);
     }
     if !options.paused {
-        tools.unpause(domid)?;
+        tools.unpause(domid).with_context(|| format!("domain {domid} is there, but paused"))?;
     }
     if !options.quiet {
         let state = if options.paused { "(paused)" } else { "and runs" };
@@ -48,6 +46,23 @@ pub(super) fn create(
         out.flush()?;
     }
     if options.foreground { supervise::look_after(uuid, tools, outside) } else { Ok(()) }
+}
+
+/// Has somebody look after a new domain, or nobody, as it is wanted. Gives its UUID.
+fn care(
+    options: &Create,
+    domid: Domid,
+    name: &str,
+    tools: &mut Toolstack,
+    outside: &dyn Outside,
+) -> Result<Uuid> {
+    let uuid = tools.domain(domid)?.uuid();
+    if options.unsupervised {
+        tools.leave_unsupervised(domid)?;
+    } else if !options.foreground {
+        outside.start_supervisor(uuid, name)?;
+    }
+    Ok(uuid)
 }
 
 /// Lets a domain run when its console is attached, so that its first output is seen. It runs too if that fails.

@@ -70,12 +70,16 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dy
     }
 }
 
-/// What is said of an error. Those of the libraries say all in one line; what causes them is in it.
+/// What is said of an error: what went wrong, and why. Those of the toolstack say in their line what caused them.
 pub fn message(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<DomainError>() {
-        Some(error) => error.to_string(),
-        None => format!("{error:#}"),
+    let mut parts = Vec::new();
+    for part in error.chain() {
+        parts.push(part.to_string());
+        if part.is::<DomainError>() {
+            break;
+        }
     }
+    parts.join(": ")
 }
 
 /// The domain's name for a column.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::Parser as _;
 use domain::fake::{FakeHost, TemporaryFolder};
 use xen_dev::Domid;
 use xenconsoled::session::Type;
@@ -13,7 +14,7 @@ use xenstore_client::Operations;
 use xl_config::Uuid;
 
 use super::{ConfigFile, host, xl, xl_beside};
-use crate::{Outside, Screen, message};
+use crate::{Options, Outside, Screen, message, run};
 
 /// What was asked of the outside.
 pub(super) struct FakeOutside {
@@ -95,6 +96,29 @@ fn domain_that_nobody_can_look_after_is_not_created() {
     let line = format!("create {config}");
     assert_eq!(message(&xl_beside(&host, &FakeOutside::failing(), &line).unwrap_err()), "not here");
     assert_eq!(host.domids(), [0]);
+}
+
+#[test]
+fn create_that_fails_at_any_hypercall_leaves_no_domain_or_says_which() {
+    let (host, outside, config) = (FakeHost::new(), FakeOutside::default(), ConfigFile::new(""));
+    let file = config.to_string();
+    let options = Options::try_parse_from(["xl", "create", "-e", &file]).unwrap();
+    let mut left = 0;
+    for after in 0.. {
+        let mut tools = host.toolstack();
+        host.fail_hypercall(Some(after));
+        let created = run(&options.verb, &mut tools, &mut Vec::new(), &outside);
+        host.fail_hypercall(None);
+        let Err(error) = created else { break };
+        if let Some(domid) = host.domids().into_iter().find(|&domid| domid != 0) {
+            let text = message(&error);
+            assert!(text.starts_with(&format!("domain {domid} is there, but paused: ")), "{after}: {text}");
+            xl(&host, &format!("destroy {domid}")).unwrap();
+            left += 1;
+        }
+        assert_eq!(host.domids(), [0]);
+    }
+    assert!(left > 0, "none failed at the end");
 }
 
 #[test]
