@@ -66,7 +66,8 @@ impl Toolstack {
         let script = Script { path: script.into(), arguments, variables };
         match self.host.run_script(&script) {
             Err(HostError::Script { path, status, output }) => {
-                let output = self.value(&device.back(), "hotplug-error")?.unwrap_or(output);
+                let noted = self.value(&device.back(), "hotplug-error")?;
+                let output = noted.map_or(output, |text| text.trim().escape_debug().to_string());
                 Err(failed(HostError::Script { path, status, output }))
             }
             other => other.map_err(failed),

@@ -128,7 +128,7 @@ fn script_that_fails_is_quoted_and_the_device_taken_back() {
     host.on_script(move |script| {
         if script.arguments[0] == "add" {
             let path = format!("/local/domain/0/{}/hotplug-error", variable(script, "XENBUS_PATH"));
-            store.lock().unwrap().write(&path, "no such target").unwrap();
+            store.lock().unwrap().write(&path, "no such target\n\x1b[2J\n").unwrap();
         }
         let (path, output) = (script.path.clone(), String::new());
         Err(HostError::Script { path, status: "exit status: 1".to_owned(), output })
@@ -137,7 +137,7 @@ fn script_that_fails_is_quoted_and_the_device_taken_back() {
     let text = error.to_string();
     assert!(
         text.starts_with(
-            "disk xvda: script /etc/xen/scripts/block-iscsi failed (exit status: 1): no such target"
+            "disk xvda: script /etc/xen/scripts/block-iscsi failed (exit status: 1): no such target\\n\\u{1b}[2J"
         ),
         "{text}"
     );
