@@ -11,8 +11,8 @@ unsafe extern "C" {
     pub(super) fn copy_shared(to: *mut u8, from: *const u8, len: usize);
     /// Clears the pages from `at` to `end`.
     pub(super) fn zero_pages(at: *mut u8, end: *mut u8);
-    /// Does both to the pages from `at` to `end`.
-    pub(super) fn zero_and_clean_pages(at: *mut u8, end: *mut u8);
     /// Cleans and invalidates the data caches for the bytes from `at` to `end`, which are mapped.
     pub(super) fn clean_range(at: *mut u8, end: *mut u8);
+    /// Clears the pages from `at` to `end`, and cleans and invalidates the data caches for them.
+    pub(super) fn zero_and_clean_pages(at: *mut u8, end: *mut u8);
 }
