@@ -9,8 +9,8 @@
 //! the same inputs, and costs one write for all that one turn of the loop brings. What happens on sockets alone and
 //! changes nothing for others (transactions before their end, watches) waits in memory until something must be written,
 //! since sockets end with the daemon anyhow; what changes nothing at all (reading) is not noted. When a journal has
-//! become much longer than the state, a new state is written: into a new file, renamed into place, with a new number, so
-//! that state and journal always fit together.
+//! become much longer than the state, a new state is written: into a new file, renamed into place, with a new number,
+//! so that state and journal always fit together.
 //!
 //! The files are in `/run`, in memory. They survive the daemon, not the host, and no domain survives that.
 

@@ -32,8 +32,8 @@ const MAX_FAILURES: u32 = 10;
 
 impl Toolstack {
     /// Looks after the domain with this UUID until nothing is left to be done about it. `folder` is for locks and
-    /// notes, and must not outlive the host's memory; `log` gets a line for each event. Returns at once when another process
-    /// looks after it.
+    /// notes, and must not outlive the host's memory; `log` gets a line for each event. Returns at once when another
+    /// process looks after it.
     ///
     /// # Errors
     /// What could not be done in many attempts. A restart that had begun is given up then.
