@@ -35,10 +35,15 @@ pub fn disk(dom0: &mut Dom0, guest: &str) -> Result<()> {
     Ok(())
 }
 
-/// A second interface of the DomU `guest`.
-pub fn interface(dom0: &mut Dom0, guest: &str) -> Result<()> {
+/// A second interface of the DomU `guest`, by the tools' own means and by Xen's script.
+pub fn interfaces(dom0: &mut Dom0, guest: &str) -> Result<()> {
+    interface(dom0, guest, "")?;
+    interface(dom0, guest, "script=vif-bridge").context("with a script")
+}
+
+fn interface(dom0: &mut Dom0, guest: &str, script: &str) -> Result<()> {
     let ports = dom0.run(PORTS)?;
-    dom0.run_for(&format!("xl network-attach {guest} bridge=xenbr0 mac={MAC}"), DOMAIN_CHANGE)?;
+    dom0.run_for(&format!("xl network-attach {guest} bridge=xenbr0 mac={MAC} {script}"), DOMAIN_CHANGE)?;
     guest_sees(dom0, guest, "test -e /sys/class/net/eth1").context("the DomU has no eth1")?;
     let list = dom0.run(&format!("xl network-list {guest}"))?;
     ensure!(list.contains(MAC), "`xl network-list` does not show the interface:\n{list}");

@@ -77,7 +77,7 @@ fn kills(dom0: &mut Dom0, count: u32) -> Result<()> {
     })?;
     step("Watches and connections are there", || {
         hotplug::disk(dom0, GUEST)?;
-        hotplug::interface(dom0, GUEST)?;
+        hotplug::interfaces(dom0, GUEST)?;
         dom0.run("grep -q \"/local/domain/0/backend/vbd\" /run/events")?;
         Ok(())
     })?;

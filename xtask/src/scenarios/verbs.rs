@@ -30,7 +30,7 @@ pub fn steps(dom0: &mut Dom0) -> Result<()> {
     step("xl sched-credit2", || sched_credit2(dom0))?;
     step("xl pause, xl unpause", || demo::pause_and_unpause(dom0))?;
     step("xl block-attach, -list, -detach", || hotplug::disk(dom0, GUEST))?;
-    step("xl network-attach, -list, -detach", || hotplug::interface(dom0, GUEST))?;
+    step("xl network-attach, -list, -detach", || hotplug::interfaces(dom0, GUEST))?;
     step("xl sysrq", || sysrq(dom0))?;
     step("xl debug-keys and xl dmesg", || debug_keys(dom0))?;
     step("xl create refuses a second DomU of the same name", || {
