@@ -40,7 +40,9 @@ impl Toolstack {
     /// When the hypervisor or xenstore refuse.
     pub fn domains(&mut self) -> Result<Vec<Domain>, DomainError> {
         let domains = self.ctrl.domains()?;
-        domains.into_iter().map(|info| Ok(Domain { name: self.name(info.domid)?, info })).collect()
+        let domids: Vec<Domid> = domains.iter().map(|info| info.domid).collect();
+        let names = nodes::names(&mut self.store, &domids)?;
+        Ok(domains.into_iter().zip(names).map(|(info, name)| Domain { name, info }).collect())
     }
 
     /// One domain.
@@ -123,13 +125,12 @@ pub(crate) fn who_has(
     store: &mut impl Operations,
     name: &str,
 ) -> Result<Option<Domid>, xenstore_client::Error> {
-    for child in nodes::children(store, nodes::DOMAINS)? {
-        let Some(domid) = child.parse().ok().and_then(Domid::new) else { continue };
-        if nodes::text(store, &format!("{}/name", home(domid)))?.as_deref() == Some(name) {
-            return Ok(Some(domid));
-        }
-    }
-    Ok(None)
+    let children = nodes::children(store, nodes::DOMAINS)?;
+    let domids: Vec<Domid> =
+        children.iter().filter_map(|child| child.parse().ok().and_then(Domid::new)).collect();
+    let names = nodes::names(store, &domids)?;
+    let mut named = domids.into_iter().zip(names);
+    Ok(named.find(|(_, other)| other.as_deref() == Some(name)).map(|(domid, _)| domid))
 }
 
 /// A name that tools can show, and that none takes for an id.

@@ -97,6 +97,13 @@ pub(crate) fn children(store: &mut impl Operations, path: &str) -> Result<Vec<St
     }
 }
 
+/// The names of domains, where they have some.
+pub(crate) fn names(store: &mut impl Operations, domids: &[Domid]) -> Result<Vec<Option<String>>, Error> {
+    let paths: Vec<String> = domids.iter().map(|&domid| format!("{}/name", home(domid))).collect();
+    let names = store.read_all(&paths)?.into_iter();
+    Ok(names.map(|name| name.map(|name| String::from_utf8_lossy(&name).into_owned())).collect())
+}
+
 /// The text of a node, if it is there.
 pub(crate) fn text(store: &mut impl Operations, path: &str) -> Result<Option<String>, Error> {
     Ok(store.read_optional(path)?.map(|value| String::from_utf8_lossy(&value).into_owned()))

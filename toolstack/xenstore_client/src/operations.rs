@@ -12,6 +12,12 @@ pub trait Operations {
     /// Any [`Error`].
     fn request(&mut self, kind: MessageType, subject: &str, payload: Vec<u8>) -> Result<Vec<u8>, Error>;
 
+    /// The values of several nodes, each `None` if there is no such node.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), without `ENOENT`.
+    fn read_all(&mut self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
     /// The value of a node.
     ///
     /// # Errors

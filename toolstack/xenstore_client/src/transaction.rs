@@ -49,6 +49,24 @@ impl Operations for Transaction<'_> {
             outcome => outcome,
         }
     }
+
+    fn read_all(&mut self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let lost = || Error::Refused {
+            request: MessageType::Read,
+            subject: "nodes".to_owned(),
+            errno: Errno::EAGAIN,
+        };
+        if self.connection != self.client.connection {
+            return Err(lost());
+        }
+        match self.client.exchange_reads(self.number, paths) {
+            Err(Error::Io(error)) => {
+                self.client.reconnect(error)?;
+                Err(lost())
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 impl Drop for Transaction<'_> {

@@ -1,6 +1,7 @@
 //! The client against a store behind a socket.
 
 use std::time::Duration;
+use xen_abi::Errno;
 use xenstore_client::fake::FakeDaemon;
 use xenstore_client::{Client, Error, Operations};
 use xenstore_wire::{Access, Domid, Permission};
@@ -40,6 +41,24 @@ fn a_list_longer_than_a_message_comes_whole() {
     let names: Vec<String> = (0..600).map(|number| format!("a-rather-long-name-{number:04}")).collect();
     names.iter().for_each(|name| store.mkdir(&format!("/big/{name}")).unwrap());
     assert_eq!(store.directory("/big").unwrap(), names);
+}
+
+#[test]
+fn many_nodes_are_read_at_once_in_order_and_what_follows_is_not_mixed_up() {
+    let server = FakeDaemon::default();
+    let mut store = server.client();
+    (0..100).for_each(|number| store.write(&format!("/n/{number}"), [number; 4000]).unwrap());
+    let paths: Vec<String> = (0..110).map(|number| format!("/n/{number}")).collect();
+    let wanted: Vec<Option<Vec<u8>>> =
+        (0..110).map(|number| (number < 100).then(|| vec![number; 4000])).collect();
+    assert_eq!(store.read_all(&paths).unwrap(), wanted);
+    assert_eq!(store.transaction(|transaction| transaction.read_all(&paths)).unwrap(), wanted);
+    // A refusal in the midst, with answers behind it.
+    let bad = [paths[0].clone(), "/bad//path".to_owned(), paths[1].clone()];
+    assert_eq!(store.read_all(&bad).unwrap_err().errno(), Some(Errno::EINVAL));
+    assert_eq!(store.read(&paths[2]).unwrap(), [2; 4000]);
+    server.restart(|| {});
+    assert_eq!(store.read_all(&paths).unwrap(), wanted);
 }
 
 #[test]
