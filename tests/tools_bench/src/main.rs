@@ -1,8 +1,8 @@
 //! Runs Dom0's tools between markers, which a QEMU plugin counts instructions by (`tests/insn_count`).
 //!
 //! Each row is reported as `guests/bench` does: `bench: row NUMBER NAME OPERATIONS 1 0`; its batches lie between the
-//! markers `2 * NUMBER` and `2 * NUMBER + 1`. The tools are those in `PATH`, the same commands whoever made them. Domains are created paused, so
-//! that no instruction of theirs is counted.
+//! markers `2 * NUMBER` and `2 * NUMBER + 1`. The tools are those in `PATH`, the same commands whoever made them.
+//! Domains are created paused, so that no instruction of theirs is counted.
 
 mod marker;
 
