@@ -26,17 +26,21 @@ type Snapshot = [u64; COUNTERS];
 /// As [`Counts::parse`].
 pub fn total_per_operation(console: &str, counted: &str) -> Result<BTreeMap<String, f64>> {
     let counted = Counted::parse(counted)?;
-    let total = |batch: &Snapshot| batch[..FIRST_EVENT].iter().sum::<u64>();
     console
         .lines()
         .filter_map(|line| Some(line.split_once("bench: row ")?.1))
         .map(|fields| {
             let row = Described::parse(&fields.split_whitespace().collect::<Vec<_>>())
                 .with_context(|| format!("in \"{fields}\""))?;
-            let least = total(&counted.least(&row, |batch| batch[..FIRST_EVENT].iter().sum())?);
-            Ok((row.name, least as f64 / (row.calls * row.parts) as f64))
+            let least = counted.least(&row, total)?;
+            Ok((row.name, total(&least) as f64 / (row.calls * row.parts) as f64))
         })
         .collect()
+}
+
+/// Instructions, whoever executed them.
+fn total(batch: &Snapshot) -> u64 {
+    batch[..FIRST_EVENT].iter().sum()
 }
 
 /// One row, per operation.
@@ -223,7 +227,7 @@ fn snapshot(words: &[&str]) -> Result<Snapshot> {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Counts, total_per_operation};
 
     const CONSOLE: &str = "[ 1.0] noise\nbench: row 1 baseline 2 1 1\nbench: row 2 pair 2 4 3\n\
                            bench: failed trap errno 1\nbench: pages 524288 260000 262144\n";
@@ -239,6 +243,17 @@ mod tests {
         assert_eq!(counts.rows["pair"].instructions, 50.0);
         assert_eq!(counts.rows["pair"].events, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
         assert_eq!(counts.rows["baseline"].instructions, 10.0);
+    }
+
+    #[test]
+    fn totals_are_of_the_least_batch_with_everybodys_instructions() {
+        let console = "bench: row 3 create 2 1 0\nnoise\n";
+        let counted = "marker 6 100 100 100 7 0 0 0 0 0\nmarker 7 110 120 190 9 0 0 0 0 0\n\
+                       marker 6 200 200 200 9 0 0 0 0 0\nmarker 7 250 220 220 9 0 0 0 0 0\n";
+        let totals = total_per_operation(console, counted).expect("well formed");
+        // 120 in the first batch and 90 in the second, over 2 operations.
+        assert_eq!(totals["create"], 45.0);
+        assert!(total_per_operation("bench: row 4 list 1 1 0\n", counted).is_err());
     }
 
     #[test]

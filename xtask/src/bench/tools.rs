@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 /// Memory of the machine in MiB: enough for all paused domains.
 const MEMORY: u32 = 10 * 1024;
 /// The last of the paused domains, which shall cost what the first did.
-pub const DOMAINS: u32 = 100;
+const DOMAINS: u32 = 100;
 /// For all rows; creating the paused domains takes longest.
 const TIME: Duration = Duration::from_secs(3600);
 
