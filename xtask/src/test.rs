@@ -57,7 +57,7 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     }
     for scenario in chosen {
         let run = || scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
-        tally.add(system_test(scenario, run));
+        tally.add(system_test(scenario, scenario.tries(options.hypervisor, options.tools), run));
     }
     Ok(tally.report(started))
 }
@@ -83,7 +83,7 @@ pub fn soak(workspace: &Workspace, options: &SoakOptions) -> Result<ExitCode> {
     for scenario in &scenarios::SOAK {
         if options.only.is_empty() || options.only.iter().any(|name| name == scenario.name) {
             let run = || scenario.run(workspace, options.hypervisor, options.tools, false);
-            tally.add(system_test(scenario, run));
+            tally.add(system_test(scenario, scenario.tries(options.hypervisor, options.tools), run));
         }
     }
     Ok(tally.report(started))
@@ -153,11 +153,18 @@ fn tally_of(line: &str) -> Option<Tally> {
     Some(Tally { passed: number("passed")?, failed: number("failed")? })
 }
 
-fn system_test(scenario: &Scenario, run: impl FnOnce() -> Result<()>) -> Tally {
+/// Runs a system test up to `tries` times, and counts it once.
+fn system_test(scenario: &Scenario, tries: u32, run: impl Fn() -> Result<()>) -> Tally {
     println!();
     println!("==== {}: {}", scenario.name, scenario.about);
     let started = Instant::now();
-    let outcome = run();
+    let mut outcome = run();
+    for _ in 1..tries {
+        let Err(error) = &outcome else { break };
+        report::failure(error);
+        report::note("Debian's own software failed; once more from the start");
+        outcome = run();
+    }
     let seconds = started.elapsed().as_secs();
     match outcome {
         Ok(()) => {
