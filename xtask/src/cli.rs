@@ -99,6 +99,26 @@ impl fmt::Display for Tools {
     }
 }
 
+/// Which of Debian's Linux kernels Dom0 and the DomUs run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Kernel {
+    /// Debian 12's own.
+    #[value(name = "6.1")]
+    V6_1,
+    /// The one in Debian 12's backports.
+    #[value(name = "6.12")]
+    V6_12,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kernel::V6_1 => "6.1",
+            Kernel::V6_12 => "6.12",
+        })
+    }
+}
+
 /// The machine to boot.
 #[derive(Args, Clone, Debug)]
 pub struct MachineOptions {
@@ -111,6 +131,9 @@ pub struct MachineOptions {
     /// Tools in Dom0
     #[arg(long, value_enum, default_value = "ours")]
     pub tools: Tools,
+    /// Linux of Dom0 and DomUs
+    #[arg(long, value_enum, default_value = "6.1")]
+    pub kernel: Kernel,
     /// Interrupt controller version of the arm64 machine
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
     pub gic: u8,
@@ -148,6 +171,9 @@ pub struct TestOptions {
     /// Tools in Dom0 under the system tests
     #[arg(long, value_enum, default_value = "ours")]
     pub tools: Tools,
+    /// Linux of Dom0 and DomUs under the system tests
+    #[arg(long, value_enum, default_value = "6.1")]
+    pub kernel: Kernel,
     /// Host tests and the system tests marked as smoke tests only
     #[arg(long, conflicts_with_all = ["only", "host"])]
     pub smoke: bool,
@@ -224,6 +250,9 @@ pub struct SoakOptions {
     /// Tools in Dom0
     #[arg(long, value_enum, default_value = "ours")]
     pub tools: Tools,
+    /// Linux of Dom0 and DomUs
+    #[arg(long, value_enum, default_value = "6.1")]
+    pub kernel: Kernel,
     /// Only this one (repeatable)
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,

@@ -15,11 +15,11 @@ use crate::workspace::Workspace;
 /// Boots hypervisor, Dom0 and DomU. With a terminal the user goes on from there; without, every step of the
 /// demonstration is checked to its end.
 pub fn run(workspace: &Workspace, options: &MachineOptions) -> Result<()> {
-    let files = build::boot_files(workspace, options.arch, options.hypervisor)?;
+    let files = build::boot_files(workspace, options.arch, options.hypervisor, options.kernel)?;
     let config = MachineConfig::new(files, options, Dom0Console::Agent);
     let step = report::step(format!(
-        "Booting {} with Dom0 and {} (arm64, GICv{}, {} CPUs, {} MiB)",
-        options.hypervisor, options.tools, options.gic, options.cpus, options.memory
+        "Booting {} with Dom0 (Linux {}) and {} (arm64, GICv{}, {} CPUs, {} MiB)",
+        options.hypervisor, options.kernel, options.tools, options.gic, options.cpus, options.memory
     ));
     let machine = Machine::start(workspace, "run", &config, Echo::Shown)?;
     let mut dom0 = Dom0::connect(machine)?;

@@ -15,7 +15,7 @@ const BOOT_TIME: Duration = Duration::from_secs(400);
 
 /// Boots Dom0 and connects the terminal; without one, runs the commands on standard input and switches off.
 pub fn shell(workspace: &Workspace, options: &MachineOptions) -> Result<()> {
-    let files = build::boot_files(workspace, options.arch, options.hypervisor)?;
+    let files = build::boot_files(workspace, options.arch, options.hypervisor, options.kernel)?;
     let config = MachineConfig::new(files, options, Dom0Console::Shell);
     report::step(format!("Booting {} with Dom0", options.hypervisor));
     let present = terminal::is_present();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::cargo;
 use crate::cli::{SoakOptions, TestOptions};
 use crate::report;
-use crate::scenarios::{self, Scenario};
+use crate::scenarios::{self, Asked, Scenario};
 use crate::workspace::Workspace;
 
 /// How many tests passed and failed.
@@ -50,14 +50,19 @@ pub fn test(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = choose(options)?;
+    let asked = Asked {
+        hypervisor: options.hypervisor,
+        tools: options.tools,
+        kernel: options.kernel,
+        parallel: options.parallel,
+    };
     let started = Instant::now();
     let mut tally = Tally::default();
     if options.only.is_empty() {
         tally.add(host_tests("Host tests (cargo test)", all_crates(workspace))?);
     }
     for scenario in chosen {
-        let run = || scenario.run(workspace, options.hypervisor, options.tools, options.parallel);
-        tally.add(system_test(scenario, scenario.tries(options.hypervisor, options.tools), run));
+        tally.add(system_test(scenario, scenario.tries(asked), || scenario.run(workspace, asked)));
     }
     Ok(tally.report(started))
 }
@@ -72,6 +77,12 @@ pub fn soak(workspace: &Workspace, options: &SoakOptions) -> Result<ExitCode> {
         let names: Vec<_> = scenarios::SOAK.iter().map(|scenario| scenario.name).collect();
         bail!("there is no soak \"{name}\"; there are {}", names.join(", "));
     }
+    let asked = Asked {
+        hypervisor: options.hypervisor,
+        tools: options.tools,
+        kernel: options.kernel,
+        parallel: false,
+    };
     let started = Instant::now();
     let mut tally = Tally::default();
     if options.only.is_empty() {
@@ -82,8 +93,7 @@ pub fn soak(workspace: &Workspace, options: &SoakOptions) -> Result<ExitCode> {
     }
     for scenario in &scenarios::SOAK {
         if options.only.is_empty() || options.only.iter().any(|name| name == scenario.name) {
-            let run = || scenario.run(workspace, options.hypervisor, options.tools, false);
-            tally.add(system_test(scenario, scenario.tries(options.hypervisor, options.tools), run));
+            tally.add(system_test(scenario, scenario.tries(asked), || scenario.run(workspace, asked)));
         }
     }
     Ok(tally.report(started))

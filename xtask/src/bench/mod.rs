@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build;
 use crate::cargo;
-use crate::cli::{Arch, BenchOptions, Hypervisor, Rows, Tools};
+use crate::cli::{Arch, BenchOptions, Hypervisor, Kernel, Rows, Tools};
 use crate::debian;
 use crate::image;
 use crate::process;
@@ -47,7 +47,7 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
 /// The operations of the hypervisor.
 fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path) -> Result<()> {
     let profiled = options.profile.as_deref().map(table::row_number).transpose()?;
-    let debian = debian::fetch(workspace)?;
+    let debian = debian::fetch(workspace, Kernel::V6_1)?;
     let initrd = image::bench(workspace, &debian, &program(workspace)?)?;
 
     let mut measured = Vec::new();
@@ -62,7 +62,7 @@ fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path)
         let files = Files {
             plugin: plugin.to_owned(),
             hypervisor: image,
-            kernel: debian.kernel(),
+            kernel: debian.kernel_image(),
             initrd: initrd.clone(),
         };
         let step = report::step(format!("Counting instructions on {hypervisor}"));
@@ -92,7 +92,7 @@ fn tools_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path) -> R
         if !options.wants(hypervisor) {
             continue;
         }
-        let files = build::boot_files(workspace, options.arch, hypervisor)?;
+        let files = build::boot_files(workspace, options.arch, hypervisor, Kernel::V6_1)?;
         let step = report::step(format!("Counting instructions of {tools} on {hypervisor}"));
         measured.push((hypervisor, tools::run(workspace, plugin, files, hypervisor, tools)?));
         step.done();

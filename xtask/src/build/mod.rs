@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Arch, BuildOptions, Hypervisor};
+use crate::cli::{Arch, BuildOptions, Hypervisor, Kernel};
 use crate::debian;
 use crate::image;
 use crate::report;
@@ -37,18 +37,23 @@ pub fn build_verb(workspace: &Workspace, options: &BuildOptions) -> Result<()> {
         hypervisor_image(workspace, *arch)?;
     }
     if !options.hypervisor_only && cpus.contains(&Arch::Arm64) {
-        let debian = debian::fetch(workspace)?;
+        let debian = debian::fetch(workspace, Kernel::V6_1)?;
         reference_files(workspace, &debian)?;
         image::dom0(workspace, &debian, &tools(workspace, Arch::Arm64)?)?;
     }
     Ok(())
 }
 
-/// Builds and gathers what a boot of `hypervisor` needs.
+/// Builds and gathers what a boot of `hypervisor` needs, with Linux `kernel` in Dom0 and DomUs.
 ///
 /// # Errors
 /// When something cannot be built or fetched, or the combination is not built yet.
-pub fn boot_files(workspace: &Workspace, arch: Arch, hypervisor: Hypervisor) -> Result<BootFiles> {
+pub fn boot_files(
+    workspace: &Workspace,
+    arch: Arch,
+    hypervisor: Hypervisor,
+    kernel: Kernel,
+) -> Result<BootFiles> {
     if arch != Arch::Arm64 {
         return Err(unbuilt::combination("booting a Dom0 on amd64"));
     }
@@ -56,10 +61,18 @@ pub fn boot_files(workspace: &Workspace, arch: Arch, hypervisor: Hypervisor) -> 
         Hypervisor::Ours => Some(hypervisor_image(workspace, arch)?),
         Hypervisor::Debian => None,
     };
-    let debian = debian::fetch(workspace)?;
+    let debian = debian::fetch(workspace, kernel)?;
     let reference = reference_files(workspace, &debian)?;
     let initrd = image::dom0(workspace, &debian, &tools(workspace, arch)?)?;
     Ok(BootFiles { hypervisor: ours.unwrap_or(reference.xen), kernel: reference.kernel, initrd })
+}
+
+/// The name of a result that depends on the kernel; that of the usual kernel is not in it.
+pub fn name_for(stem: &str, kernel: Kernel, extension: &str) -> String {
+    match kernel {
+        Kernel::V6_1 => format!("{stem}{extension}"),
+        Kernel::V6_12 => format!("{stem}-{kernel}{extension}"),
+    }
 }
 
 struct ReferenceFiles {
@@ -70,7 +83,7 @@ struct ReferenceFiles {
 /// Puts Debian's kernel and Xen under `dist/` too, so that everything bootable is in one place.
 fn reference_files(workspace: &Workspace, debian: &debian::DebianTree) -> Result<ReferenceFiles> {
     let dist = workspace.dist_for(Arch::Arm64)?;
-    let kernel = copy_if_newer(&debian.kernel(), &dist.join("vmlinuz"))?;
+    let kernel = copy_if_newer(&debian.kernel_image(), &dist.join(name_for("vmlinuz", debian.kernel, "")))?;
     let xen = copy_if_newer(&debian.xen(), &dist.join("xen-4.17"))?;
     Ok(ReferenceFiles { kernel, xen })
 }

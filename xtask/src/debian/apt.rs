@@ -9,21 +9,31 @@ use super::sources;
 use crate::process;
 use crate::workspace::make_dir;
 
+/// Which of Debian's archives packages come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Archive {
+    /// This machine's release with its updates.
+    Release,
+    /// The release's backports.
+    Backports,
+}
+
 /// An apt configuration private to the repository, for arm64.
 pub struct PrivateApt {
     options: Vec<String>,
 }
 
 impl PrivateApt {
-    /// Prepares the configuration under `home`, with the Debian sources that this machine uses itself.
+    /// Prepares the configuration under `home`, with the Debian sources that this machine uses itself; their mirror has
+    /// the backports too.
     ///
     /// # Errors
     /// When the machine's sources name no Debian archive of its release.
-    pub fn new(home: &Path) -> Result<Self> {
+    pub fn new(home: &Path, archive: Archive) -> Result<Self> {
         let lists = make_dir(home.join("apt/lists/partial"))?;
         make_dir(home.join("apt/cache/archives/partial"))?;
         let parts = make_dir(home.join("apt/sources"))?;
-        write_sources(&parts)?;
+        write_sources(&parts, archive)?;
         let lists = lists.parent().map(PathBuf::from).unwrap_or(lists);
         let set = |key: &str, value: &str| format!("-o{key}={value}");
         let path = |key: &str, value: PathBuf| format!("-o{key}={}", value.display());
@@ -91,7 +101,7 @@ fn kernel_behind(stanza: &str) -> Option<&str> {
         .find(|name| name.starts_with("linux-image-"))
 }
 
-fn write_sources(parts: &Path) -> Result<()> {
+fn write_sources(parts: &Path, archive: Archive) -> Result<()> {
     let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     let codename = release
         .lines()
@@ -113,6 +123,9 @@ fn write_sources(parts: &Path) -> Result<()> {
     }
     if chosen.is_empty() {
         bail!("this machine's apt sources name no main archive of {codename}; Debian 12 is needed");
+    }
+    if archive == Archive::Backports {
+        chosen = sources::of_backports(&chosen, codename);
     }
     fs::write(parts.join("debian.sources"), chosen).context("cannot write apt sources")
 }

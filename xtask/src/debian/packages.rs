@@ -35,6 +35,9 @@ pub const REQUESTED: &[&str] = &[
     "bsdutils",
 ];
 
+/// What comes from Debian's backports: a newer kernel.
+pub const BACKPORTS: &[&str] = &["linux-image-arm64"];
+
 #[cfg(test)]
 mod tests {
     use super::REQUESTED;

@@ -11,6 +11,17 @@ pub fn from_one_line(text: &str, codename: &str) -> String {
     text.lines().filter_map(|line| entry_for(line, codename)).collect()
 }
 
+/// The backports beside the archives in `text`, which one of the functions above wrote.
+pub fn of_backports(text: &str, codename: &str) -> String {
+    text.split_inclusive("\n\n")
+        .filter_map(|stanza| {
+            let suites = stanza.lines().find(|line| line.starts_with("Suites: "))?;
+            suites.split_whitespace().find(|suite| *suite == codename)?;
+            Some(stanza.replace(suites, &format!("Suites: {codename}-backports")))
+        })
+        .collect()
+}
+
 fn stanza_for(stanza: &str, codename: &str) -> Option<String> {
     let field = |name: &str| {
         stanza.lines().find_map(|line| {
@@ -70,7 +81,7 @@ fn is_of_release(suite: &str, codename: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_deb822, from_one_line};
+    use super::{from_deb822, from_one_line, of_backports};
 
     #[test]
     fn deb822_keeps_debian_and_drops_strangers_and_backports() {
@@ -80,6 +91,16 @@ mod tests {
         assert_eq!(
             from_deb822(text, "bookworm"),
             "Types: deb\nURIs: http://a.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
+        );
+    }
+
+    #[test]
+    fn backports_are_beside_the_release_itself() {
+        let text = "Types: deb\nURIs: http://a.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n\
+                    Types: deb\nURIs: http://a.example/security\nSuites: bookworm-security\nComponents: main\n\n";
+        assert_eq!(
+            of_backports(text, "bookworm"),
+            "Types: deb\nURIs: http://a.example/debian\nSuites: bookworm-backports\nComponents: main\n\n"
         );
     }
 

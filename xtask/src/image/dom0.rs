@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::kernel_modules::KernelModules;
 use super::tree::Tree;
 use super::{domu, libraries, pack};
-use crate::build::Tools;
+use crate::build::{Tools, name_for};
 use crate::cli::Arch;
 use crate::debian::DebianTree;
 use crate::report;
@@ -67,17 +67,19 @@ pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &Tools) -> Resul
     let tests = workspace.root.join("tests");
     let modules = KernelModules::of(debian)?;
     let home = workspace.cache.join("debian/arm64");
-    let guest = home.join("domu.cpio.gz");
-    pack::pack(&domu::tree(debian, &modules, &tests.join("domu"))?, &guest, &home.join("domu.contents"))?;
+    let named = |stem: &str, extension: &str| name_for(stem, debian.kernel, extension);
+    let guest = home.join(named("domu", ".cpio.gz"));
+    let guest_tree = domu::tree(debian, &modules, &tests.join("domu"))?;
+    pack::pack(&guest_tree, &guest, &home.join(named("domu", ".contents")))?;
 
-    let file = workspace.dist_for(Arch::Arm64)?.join("dom0.cpio.gz");
+    let file = workspace.dist_for(Arch::Arm64)?.join(named("dom0", ".cpio.gz"));
     let mut content = tree(debian, &modules, &guest, &tests.join("dom0"))?;
     for tool in &tools.programs {
         let name = tool.file_name().context("a tool has no name")?.to_string_lossy();
         content.copy(&format!("{OUR_PROGRAMS}/{name}"), tool)?;
     }
     content.copy(COUNTING, &tools.counting)?;
-    let written = pack::pack(&content, &file, &home.join("dom0.contents"))?;
+    let written = pack::pack(&content, &file, &home.join(named("dom0", ".contents")))?;
     let mib = std::fs::metadata(&file)?.len() / (1024 * 1024);
     report::note(format!(
         "{} ({mib} MiB, {})",
@@ -127,7 +129,7 @@ fn tree(debian: &DebianTree, modules: &KernelModules, guest: &Path, data: &Path)
     tree.copy("etc/xen/xl.conf", &root.join("etc/xen/xl.conf"))?;
     tree.copy("etc/xen/oxenstored.conf", &root.join("etc/xen/oxenstored.conf"))?;
     modules.add(&mut tree, "usr/lib", &MODULES)?;
-    tree.copy("boot/vmlinuz", &debian.kernel())?;
+    tree.copy("boot/vmlinuz", &debian.kernel_image())?;
     tree.copy("boot/domu.cpio.gz", guest)?;
     tree.copy_all("", data)?;
     Ok(tree)

@@ -4,9 +4,14 @@ use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::tree::Tree;
 use crate::debian::DebianTree;
+use crate::process;
+
+/// The ending of a compressed module.
+const COMPRESSED: &str = "xz";
 
 /// All modules of one kernel, by name.
 pub struct KernelModules {
@@ -21,7 +26,7 @@ impl KernelModules {
     /// When its folder cannot be read.
     pub fn of(debian: &DebianTree) -> Result<Self> {
         let mut files = BTreeMap::new();
-        collect(&debian.root.join("lib/modules").join(&debian.kernel_release).join("kernel"), &mut files)?;
+        collect(&debian.kernel_modules(), &mut files)?;
         Ok(Self { release: debian.kernel_release.clone(), files })
     }
 
@@ -38,11 +43,9 @@ impl KernelModules {
             if !done.insert(name.clone()) {
                 continue;
             }
-            let Some(file) = self.files.get(&name) else {
-                bail!("Debian's kernel {} has no module {name}", self.release);
-            };
-            tree.copy(&format!("{folder}/{}", file_name(&name)), file)?;
-            let direct = depends(file)?;
+            let file = self.file(&name)?;
+            tree.copy(&format!("{folder}/{}", file_name(&name)), &file)?;
+            let direct = depends(&file)?;
             // modprobe loads from right to left, so the closure goes deepest last.
             let closure = self.closure(&direct)?;
             let listed: Vec<_> = closure.iter().map(|module| file_name(module)).collect();
@@ -61,13 +64,27 @@ impl KernelModules {
             for name in to_visit {
                 // A module met again, deeper: its place is after all that need it.
                 ordered.retain(|known| *known != name);
-                let file = self.files.get(&name).with_context(|| format!("no kernel module {name}"))?;
-                next.extend(depends(file)?);
+                next.extend(depends(&self.file(&name)?)?);
                 ordered.push(name);
             }
             to_visit = next;
         }
         Ok(ordered)
+    }
+
+    /// The file of a module; one that is compressed is unpacked beside, where it stays.
+    fn file(&self, name: &str) -> Result<PathBuf> {
+        let Some(file) = self.files.get(name) else {
+            bail!("Debian's kernel {} has no module {name}", self.release);
+        };
+        if file.extension().is_none_or(|extension| extension != COMPRESSED) {
+            return Ok(file.clone());
+        }
+        let plain = file.with_extension("");
+        if !plain.exists() {
+            process::run(Command::new("xz").args(["--decompress", "--keep"]).arg(file))?;
+        }
+        Ok(plain)
     }
 }
 
@@ -76,11 +93,17 @@ fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, files)?;
-        } else if let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".ko")) {
-            files.insert(canonical(name), path.clone());
+        } else if let Some(name) = path.file_name().and_then(|name| module_name(name.to_str()?)) {
+            files.insert(name, path);
         }
     }
     Ok(())
+}
+
+/// The module that a file holds, compressed or not.
+fn module_name(file: &str) -> Option<String> {
+    let plain = file.strip_suffix(COMPRESSED).and_then(|file| file.strip_suffix('.')).unwrap_or(file);
+    plain.strip_suffix(".ko").map(canonical)
 }
 
 fn canonical(name: &str) -> String {
@@ -112,7 +135,14 @@ fn depends_in(info: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::depends_in;
+    use super::{depends_in, module_name};
+
+    #[test]
+    fn module_is_known_by_its_file_compressed_or_not() {
+        assert_eq!(module_name("xen-gntdev.ko").as_deref(), Some("xen_gntdev"));
+        assert_eq!(module_name("xen-gntdev.ko.xz").as_deref(), Some("xen_gntdev"));
+        assert_eq!(module_name("modules.dep"), None);
+    }
 
     #[test]
     fn dependencies_are_read_from_module_information() {

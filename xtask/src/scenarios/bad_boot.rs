@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::checks::step;
 use crate::build::{self, BootFiles};
-use crate::cli::{Arch, Hypervisor};
+use crate::cli::{Arch, Hypervisor, Kernel};
 use crate::machine::console::Echo;
 use crate::machine::{Machine, qemu};
 use crate::report;
@@ -37,7 +37,7 @@ struct Boot<'a> {
 
 /// All of them.
 pub fn boots(workspace: &Workspace) -> Result<()> {
-    let files = build::boot_files(workspace, Arch::Arm64, Hypervisor::Ours)?;
+    let files = build::boot_files(workspace, Arch::Arm64, Hypervisor::Ours, Kernel::V6_1)?;
     let truncated = cut_short(&files.kernel, workspace)?;
     let (kernel, initrd) = (files.kernel.as_path(), files.initrd.as_path());
     let good = Boot {

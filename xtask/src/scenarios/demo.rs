@@ -69,7 +69,8 @@ pub fn whole(dom0: &mut Dom0) -> Result<()> {
     })
 }
 
-fn write_to_disk(dom0: &mut Dom0) -> Result<()> {
+/// What the DomU writes to its disk is what it reads from there.
+pub fn write_to_disk(dom0: &mut Dom0) -> Result<()> {
     dom0.guest(GUEST, &format!("{MOUNT} && echo {TEXT} >/mnt/file && umount /mnt"))?;
     // Without its cached pages the DomU has to read from the disk.
     let read = dom0.guest(

@@ -8,6 +8,7 @@ mod cycles;
 pub mod demo;
 mod hotplug;
 mod kills;
+mod newer_linux;
 mod several;
 mod tools;
 mod verbs;
@@ -15,7 +16,7 @@ mod verbs;
 use anyhow::{Context, Result};
 
 use crate::build;
-use crate::cli::{Arch, Hypervisor, Tools};
+use crate::cli::{Arch, Hypervisor, Kernel, Tools};
 use crate::machine::Machine;
 use crate::machine::config::{Dom0Console, Emulation, MachineConfig, StoreDaemon};
 use crate::machine::console::Echo;
@@ -35,28 +36,35 @@ pub struct Scenario {
 
 enum Kind {
     /// Steps in a Dom0 on an arm64 machine, the same on every hypervisor.
-    Dom0 {
-        gic: u8,
-        cpus: u8,
-        /// In MiB.
-        memory: u32,
-        /// Those on that hypervisor, or what was asked for.
-        stack: Option<(Hypervisor, Tools)>,
-        store: StoreDaemon,
-        emulation: Emulation,
-        steps: fn(&mut Dom0) -> Result<()>,
-    },
+    Dom0(OnDom0),
     /// Boots of our hypervisor that get to no Dom0.
     OursAlone { arch: Arch, boots: fn(&Workspace) -> Result<()> },
 }
 
+/// A machine with a Dom0, and what is done there.
+#[derive(Clone, Copy)]
+struct OnDom0 {
+    gic: u8,
+    cpus: u8,
+    /// In MiB.
+    memory: u32,
+    /// Those on that hypervisor, or what was asked for.
+    stack: Option<(Hypervisor, Tools)>,
+    /// That one in Dom0 and DomUs, or what was asked for.
+    kernel: Option<Kernel>,
+    store: StoreDaemon,
+    emulation: Emulation,
+    steps: fn(&mut Dom0) -> Result<()>,
+}
+
 /// An arm64 machine as most scenarios want it.
-const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
-    Kind::Dom0 {
+const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> OnDom0 {
+    OnDom0 {
         gic: 3,
         cpus: 2,
         memory: MEMORY,
         stack: None,
+        kernel: None,
         store: StoreDaemon::OCaml,
         emulation: Emulation::InTurn,
         steps,
@@ -64,25 +72,30 @@ const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> Kind {
 }
 
 /// The same on one hypervisor with one set of tools, whatever was asked for.
-const fn stacked(stack: (Hypervisor, Tools), steps: fn(&mut Dom0) -> Result<()>) -> Kind {
-    Kind::Dom0 {
-        gic: 3,
-        cpus: 2,
-        memory: MEMORY,
-        stack: Some(stack),
-        store: StoreDaemon::OCaml,
-        emulation: Emulation::InTurn,
-        steps,
-    }
+const fn stacked(stack: (Hypervisor, Tools), steps: fn(&mut Dom0) -> Result<()>) -> OnDom0 {
+    OnDom0 { stack: Some(stack), ..on_two_cpus(steps) }
+}
+
+/// What a scenario runs on where it does not say.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// The hypervisor.
+    pub hypervisor: Hypervisor,
+    /// Dom0's tools.
+    pub tools: Tools,
+    /// Linux of Dom0 and DomUs.
+    pub kernel: Kernel,
+    /// Whether all CPUs are emulated at once, whatever the scenario says.
+    pub parallel: bool,
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 14] = [
+pub static ALL: [Scenario; 15] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
         smoke: true,
-        kind: on_two_cpus(demo::whole),
+        kind: Kind::Dom0(on_two_cpus(demo::whole)),
     },
     Scenario {
         name: "bad-boot",
@@ -100,99 +113,83 @@ pub static ALL: [Scenario; 14] = [
         name: "demo-gicv2",
         about: "the demonstration on GICv2, with Debian's tools, the C xenstored and the CPUs emulated in parallel",
         smoke: false,
-        kind: Kind::Dom0 {
+        kind: Kind::Dom0(OnDom0 {
             gic: 2,
-            cpus: 2,
-            memory: MEMORY,
             stack: Some((Hypervisor::Ours, Tools::Debian)),
             store: StoreDaemon::C,
             emulation: Emulation::Parallel,
-            steps: demo::whole,
-        },
+            ..on_two_cpus(demo::whole)
+        }),
     },
     Scenario {
         name: "our-tools",
         about: "the demonstration with our tools in Dom0 and the CPUs emulated in parallel",
         smoke: false,
-        kind: Kind::Dom0 {
-            gic: 3,
-            cpus: 2,
-            memory: MEMORY,
+        kind: Kind::Dom0(OnDom0 {
             stack: Some((Hypervisor::Ours, Tools::Ours)),
-            store: StoreDaemon::OCaml,
             emulation: Emulation::Parallel,
-            steps: tools::demonstration,
-        },
+            ..on_two_cpus(tools::demonstration)
+        }),
     },
     Scenario {
         name: "xl-verbs",
         about: "xl's verbs do to a DomU what they say",
         smoke: false,
-        kind: on_two_cpus(verbs::steps),
+        kind: Kind::Dom0(on_two_cpus(verbs::steps)),
     },
     Scenario {
         name: "xl-verbs-debian-tools",
         about: "the same with Debian's tools on our hypervisor",
         smoke: false,
-        kind: stacked((Hypervisor::Ours, Tools::Debian), verbs::steps),
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Debian), verbs::steps)),
     },
     Scenario {
         name: "xl-verbs-on-xen",
         about: "the same with our tools on Debian's Xen",
         smoke: false,
-        kind: stacked((Hypervisor::Debian, Tools::Ours), verbs::steps),
+        kind: Kind::Dom0(stacked((Hypervisor::Debian, Tools::Ours), verbs::steps)),
     },
     Scenario {
         name: "xl-verbs-reference",
         about: "the same with Debian's tools on Debian's Xen",
         smoke: false,
-        kind: stacked((Hypervisor::Debian, Tools::Debian), verbs::steps),
+        kind: Kind::Dom0(stacked((Hypervisor::Debian, Tools::Debian), verbs::steps)),
     },
     Scenario {
         name: "bad-input",
         about: "what our xl is asked for and cannot be had gets one clear line, and leaves nothing behind",
         smoke: false,
-        kind: stacked((Hypervisor::Ours, Tools::Ours), bad_input::steps),
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), bad_input::steps)),
     },
     Scenario {
         name: "kills",
         about: "xenstored and xenconsoled are killed under load, and nothing is lost",
         smoke: false,
-        kind: stacked((Hypervisor::Ours, Tools::Ours), kills::few),
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), kills::few)),
+    },
+    Scenario {
+        name: "linux-6.12",
+        about: "Linux 6.12 as Dom0 and DomU: disk, network, console, memory and vCPUs",
+        smoke: false,
+        kind: Kind::Dom0(OnDom0 { kernel: Some(Kernel::V6_12), ..on_two_cpus(newer_linux::steps) }),
     },
     Scenario {
         name: "cycles",
         about: "20 DomUs created and destroyed give all memory back",
         smoke: false,
-        kind: on_two_cpus(cycles::twenty),
+        kind: Kind::Dom0(on_two_cpus(cycles::twenty)),
     },
     Scenario {
         name: "several",
         about: "three DomUs at once on four CPUs",
         smoke: false,
-        kind: Kind::Dom0 {
-            gic: 3,
-            cpus: 4,
-            memory: MEMORY,
-            stack: None,
-            store: StoreDaemon::OCaml,
-            emulation: Emulation::InTurn,
-            steps: several::three_guests,
-        },
+        kind: Kind::Dom0(OnDom0 { cpus: 4, ..on_two_cpus(several::three_guests) }),
     },
     Scenario {
         name: "one-cpu",
         about: "Dom0 and a DomU with two vCPUs share one CPU",
         smoke: false,
-        kind: Kind::Dom0 {
-            gic: 3,
-            cpus: 1,
-            memory: MEMORY,
-            stack: None,
-            store: StoreDaemon::OCaml,
-            emulation: Emulation::InTurn,
-            steps: several::shared_cpu,
-        },
+        kind: Kind::Dom0(OnDom0 { cpus: 1, ..on_two_cpus(several::shared_cpu) }),
     },
 ];
 
@@ -202,27 +199,19 @@ pub static SOAK: [Scenario; 3] = [
         name: "soak-cycles",
         about: "200 DomUs created and destroyed give all memory back",
         smoke: false,
-        kind: on_two_cpus(cycles::two_hundred),
+        kind: Kind::Dom0(on_two_cpus(cycles::two_hundred)),
     },
     Scenario {
         name: "soak-many",
         about: "20 DomUs at once on two CPUs",
         smoke: false,
-        kind: Kind::Dom0 {
-            gic: 3,
-            cpus: 2,
-            memory: 2 * MEMORY,
-            stack: None,
-            store: StoreDaemon::OCaml,
-            emulation: Emulation::InTurn,
-            steps: several::twenty_guests,
-        },
+        kind: Kind::Dom0(OnDom0 { memory: 2 * MEMORY, ..on_two_cpus(several::twenty_guests) }),
     },
     Scenario {
         name: "soak-kills",
         about: "xenstored and xenconsoled are killed a hundred times under load, and nothing is lost",
         smoke: false,
-        kind: stacked((Hypervisor::Ours, Tools::Ours), kills::hundred),
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), kills::hundred)),
     },
 ];
 
@@ -234,8 +223,8 @@ impl Scenario {
     pub fn fits(&self, hypervisor: Hypervisor, wanted: Option<Arch>) -> bool {
         let arch = match self.kind {
             // With a stack of its own it runs once, among the tests of our hypervisor.
-            Kind::Dom0 { stack: Some(_), .. } if hypervisor != Hypervisor::Ours => return false,
-            Kind::Dom0 { .. } => Arch::Arm64,
+            Kind::Dom0(OnDom0 { stack: Some(_), .. }) if hypervisor != Hypervisor::Ours => return false,
+            Kind::Dom0(_) => Arch::Arm64,
             Kind::OursAlone { .. } if hypervisor != Hypervisor::Ours => return false,
             Kind::OursAlone { arch, .. } => arch,
         };
@@ -244,41 +233,34 @@ impl Scenario {
 
     /// How often it may be tried. Where hypervisor and tools are both Debian's, a failure is theirs, not ours: libxl's
     /// hotplug scripts at times run into its own time-out of 40 s. What fails there twice is taken for a wrong step.
-    pub fn tries(&self, hypervisor: Hypervisor, asked: Tools) -> u32 {
+    pub fn tries(&self, asked: Asked) -> u32 {
         let stack = match self.kind {
-            Kind::Dom0 { stack, .. } => stack.unwrap_or((hypervisor, asked)),
-            Kind::OursAlone { .. } => (Hypervisor::Ours, asked),
+            Kind::Dom0(on) => on.stack.unwrap_or((asked.hypervisor, asked.tools)),
+            Kind::OursAlone { .. } => (Hypervisor::Ours, asked.tools),
         };
         if stack == (Hypervisor::Debian, Tools::Debian) { 2 } else { 1 }
     }
 
-    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end. `asked` are the tools
-    /// where the scenario does not say; `parallel` emulates all CPUs at once whatever it says.
+    /// Boots the scenario's machine and runs its steps; the machine switches itself off in the end.
     ///
     /// # Errors
     /// The first step that failed, with the end of the log.
-    pub fn run(
-        &self,
-        workspace: &Workspace,
-        hypervisor: Hypervisor,
-        asked: Tools,
-        parallel: bool,
-    ) -> Result<()> {
-        let (gic, cpus, memory, (hypervisor, tools), store, emulation, steps) = match self.kind {
+    pub fn run(&self, workspace: &Workspace, asked: Asked) -> Result<()> {
+        let on = match self.kind {
             Kind::OursAlone { boots, .. } => return boots(workspace),
-            Kind::Dom0 { gic, cpus, memory, stack, store, emulation, steps } => {
-                (gic, cpus, memory, stack.unwrap_or((hypervisor, asked)), store, emulation, steps)
-            }
+            Kind::Dom0(on) => on,
         };
+        let (hypervisor, tools) = on.stack.unwrap_or((asked.hypervisor, asked.tools));
+        let kernel = on.kernel.unwrap_or(asked.kernel);
         let config = MachineConfig {
-            files: build::boot_files(workspace, Arch::Arm64, hypervisor)?,
-            gic,
-            cpus,
-            memory,
-            emulation: if parallel { Emulation::Parallel } else { emulation },
+            files: build::boot_files(workspace, Arch::Arm64, hypervisor, kernel)?,
+            gic: on.gic,
+            cpus: on.cpus,
+            memory: on.memory,
+            emulation: if asked.parallel { Emulation::Parallel } else { on.emulation },
             dom0_console: Dom0Console::Agent,
             tools,
-            store,
+            store: on.store,
         };
         let prefix = match hypervisor {
             Hypervisor::Ours => "ours",
@@ -286,7 +268,7 @@ impl Scenario {
         };
         let machine = Machine::start(workspace, &format!("{prefix}-{}", self.name), &config, Echo::Hidden)?;
         let mut dom0 = Dom0::connect(machine)?;
-        steps(&mut dom0).map_err(|error| dom0.machine().explain(error))?;
+        (on.steps)(&mut dom0).map_err(|error| dom0.machine().explain(error))?;
         dom0.power_off().context("switching the machine off")
     }
 }

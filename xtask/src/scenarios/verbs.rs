@@ -95,7 +95,8 @@ fn vcpu_pin(dom0: &mut Dom0) -> Result<()> {
     vcpu_list(dom0)
 }
 
-fn vcpu_set(dom0: &mut Dom0) -> Result<()> {
+/// The DomU runs on as many CPUs as it is told to.
+pub fn vcpu_set(dom0: &mut Dom0) -> Result<()> {
     // Linux takes a CPU away by itself; one that is given back is switched on by user space, mostly by udev.
     let switch_on = "echo 1 >/sys/devices/system/cpu/cpu1/online;";
     for (count, action, online) in [(1, "", "0"), (2, switch_on, "0-1")] {
@@ -109,7 +110,8 @@ fn vcpu_set(dom0: &mut Dom0) -> Result<()> {
     Ok(())
 }
 
-fn mem_set(dom0: &mut Dom0) -> Result<()> {
+/// The DomU gives memory up and takes it back.
+pub fn mem_set(dom0: &mut Dom0) -> Result<()> {
     let free = info_number(dom0, "free_memory")?;
     let total_in_guest = |dom0: &mut Dom0| -> Result<u64> {
         let text = dom0.guest(GUEST, "grep MemTotal /proc/meminfo")?;
