@@ -109,7 +109,8 @@ impl<'a> BootRam<'a> {
     }
 }
 
-/// One bank of RAM, with a bit for each frame that the hypervisor keeps for itself.
+/// One bank of RAM, with a bit for each frame that the hypervisor keeps for itself. Bits of the bitmap that are beyond the
+/// bank are set: whether a frame may be shared then takes one look.
 pub struct Bank {
     first: u64,
     count: u64,
@@ -125,6 +126,12 @@ impl Bank {
     /// The bank of `span`, whose bitmap is `private`; a frame without a bit there does not exist.
     pub fn new(span: Span, private: &'static [AtomicU64]) -> Self {
         let count = (span.len() >> FRAME_SHIFT).min(private.len() as u64 * WORD_BITS);
+        for (word, first) in private.iter().zip((0..).step_by(WORD_BITS as usize)) {
+            let inside = count.saturating_sub(first);
+            if inside < WORD_BITS {
+                word.fetch_or(u64::MAX << inside, Ordering::Relaxed);
+            }
+        }
         Self { first: span.start >> FRAME_SHIFT, count, private }
     }
 
@@ -134,6 +141,13 @@ impl Bank {
             return None;
         }
         Some((self.private.get((index / WORD_BITS) as usize)?, 1 << (index % WORD_BITS)))
+    }
+
+    #[inline(always)]
+    fn is_shareable(&self, mfn: u64) -> bool {
+        let index = mfn.wrapping_sub(self.first);
+        let word = self.private.get((index / WORD_BITS) as usize);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (index % WORD_BITS) & 1 == 0)
     }
 }
 
@@ -149,12 +163,9 @@ impl Banks {
     }
 
     /// Whether `mfn` is a frame of RAM that the hypervisor does not keep for itself.
-    #[inline]
+    #[inline(always)]
     pub fn is_shareable(&self, mfn: u64) -> bool {
-        self.banks
-            .iter()
-            .find_map(|bank| bank.bit(mfn))
-            .is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit == 0)
+        self.banks.iter().any(|bank| bank.is_shareable(mfn))
     }
 
     /// A number of frames from `mfn` on, at most `count`, that are all such: 0 only if `mfn` is none.
@@ -248,6 +259,13 @@ mod tests {
                 .collect();
             prop_assert_eq!(left, expected);
         }
+    }
+
+    #[test]
+    fn bank_that_begins_in_the_last_word_of_another_is_shareable() {
+        let ram = banks(&[Span { start: 0, end: 70 << 12 }, Span { start: 70 << 12, end: 200 << 12 }]);
+        assert!((0..200).all(|mfn| ram.is_shareable(mfn)));
+        assert!(!ram.is_shareable(200));
     }
 
     #[test]

@@ -233,20 +233,22 @@ pub(super) fn page_of(par: u64, va: u64) -> Option<u64> {
 
 /// Runs an address translation and returns its result; PAR_EL1, which is the guest's, is kept.
 #[inline(always)]
-pub(super) fn with_par(translate: impl FnOnce()) -> u64 {
-    let fenced = cpu::bugs().has(Bugs::PAR_READ);
-    if fenced {
+pub(super) fn with_par(translate: impl Fn()) -> u64 {
+    let translated = || {
+        let kept = reg::PAR_EL1.read();
+        translate();
+        reg::isb();
+        let par = reg::PAR_EL1.read();
+        reg::PAR_EL1.write(kept);
+        par
+    };
+    if cpu::bugs().has(Bugs::PAR_READ) {
         reg::dmb(reg::SY);
-    }
-    let kept = reg::PAR_EL1.read();
-    translate();
-    reg::isb();
-    let par = reg::PAR_EL1.read();
-    reg::PAR_EL1.write(kept);
-    if fenced {
+        let par = translated();
         reg::dmb(reg::SY);
+        return par;
     }
-    par
+    translated()
 }
 
 impl MachineOps for Machine {
@@ -254,7 +256,7 @@ impl MachineOps for Machine {
     type Context = Context;
     type Stage2 = Stage2;
 
-    #[inline]
+    #[inline(always)]
     fn frame(&self, mfn: Mfn) -> Option<Frame<'_>> {
         if !self.banks.is_shareable(mfn.0) {
             return None;
@@ -290,7 +292,7 @@ impl MachineOps for Machine {
         tlb::flush_tag(self.parked, root);
     }
 
-    #[inline]
+    #[inline(always)]
     fn translate(&self, va: u64, write: bool) -> Option<Maddr> {
         let par = with_par(|| if write { reg::AT_S12E1W.run(va) } else { reg::AT_S12E1R.run(va) });
         page_of(par, va).map(Maddr)

@@ -4,7 +4,7 @@ use super::channel::{self, named_domain};
 use super::{fifo_setup, reset};
 use crate::domain::Domain;
 use crate::hypercall::{Call, DONE, Flow, Outcome};
-use crate::memory::GuestBytes;
+use crate::memory::{GuestBytes, GuestWindow};
 use hal::Gfn;
 use xen_abi::Errno;
 use xen_abi::event_channel::*;
@@ -32,28 +32,30 @@ pub fn event_channel_op(call: &Call<'_>) -> Outcome {
 #[inline(never)]
 fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
     let (hv, domain, guest) = (call.hv, call.domain, call.guest());
+    // For operations that answer in the structure.
+    let mut window = GuestWindow::new(guest);
     match cmd {
         EVTCHNOP_alloc_unbound => {
-            let mut op: EvtchnAllocUnbound = guest.read(arg)?;
+            let mut op: EvtchnAllocUnbound = window.read(arg)?;
             let target = call.managed_domain(op.dom)?;
             op.port = channel::alloc_unbound(hv, &target, named_domain(op.remote_dom, domain.id))?;
-            guest.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
+            window.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
         }
         EVTCHNOP_bind_interdomain => {
-            let mut op: EvtchnBindInterdomain = guest.read(arg)?;
+            let mut op: EvtchnBindInterdomain = window.read(arg)?;
             let remote = call.any_domain(op.remote_dom)?;
             op.local_port = channel::bind_interdomain(hv, domain, &remote, op.remote_port)?;
-            return opened(call, arg, &op, op.local_port);
+            return opened(call, &mut window, arg, &op, op.local_port);
         }
         EVTCHNOP_bind_virq => {
-            let mut op: EvtchnBindVirq = guest.read(arg)?;
+            let mut op: EvtchnBindVirq = window.read(arg)?;
             op.port = channel::bind_virq(hv, domain, op.virq, op.vcpu)?;
-            return opened(call, arg, &op, op.port);
+            return opened(call, &mut window, arg, &op, op.port);
         }
         EVTCHNOP_bind_ipi => {
-            let mut op: EvtchnBindIpi = guest.read(arg)?;
+            let mut op: EvtchnBindIpi = window.read(arg)?;
             op.port = channel::bind_ipi(hv, domain, op.vcpu)?;
-            return opened(call, arg, &op, op.port);
+            return opened(call, &mut window, arg, &op, op.port);
         }
         EVTCHNOP_bind_pirq => {
             let op: EvtchnBindPirq = guest.read(arg)?;
@@ -65,9 +67,9 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
             channel::close(hv, domain, op.port)?;
         }
         EVTCHNOP_status => {
-            let mut op: EvtchnStatus = guest.read(arg)?;
+            let mut op: EvtchnStatus = window.read(arg)?;
             channel::status(&*call.managed_domain(op.dom)?, op.port, &mut op)?;
-            guest.write(arg, &op)?;
+            window.write(arg, &op)?;
         }
         EVTCHNOP_bind_vcpu => {
             let op: EvtchnBindVcpu = guest.read(arg)?;
@@ -91,12 +93,12 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
             }
         }
         EVTCHNOP_init_control => {
-            let mut op: EvtchnInitControl = guest.read(arg)?;
+            let mut op: EvtchnInitControl = window.read(arg)?;
             // The result is known before: where it cannot be written nothing is changed.
-            guest.write(arg, &op)?;
+            window.write(arg, &op)?;
             fifo_setup::init_control(hv, domain, op.vcpu, Gfn(op.control_gfn), op.offset)?;
             op.link_bits = EVTCHN_FIFO_LINK_BITS as u8;
-            guest.write(arg, &op)?;
+            window.write(arg, &op)?;
         }
         EVTCHNOP_expand_array => {
             let op: EvtchnExpandArray = guest.read(arg)?;
@@ -112,8 +114,14 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
 }
 
 /// Tells the caller about its new port; a port that it cannot hear of is closed again.
-fn opened<T: GuestBytes>(call: &Call<'_>, arg: u64, op: &T, port: u32) -> Outcome {
-    call.guest().write(arg, op).inspect_err(|_| undo(call, call.domain, port))?;
+fn opened<T: GuestBytes>(
+    call: &Call<'_>,
+    window: &mut GuestWindow<'_>,
+    arg: u64,
+    op: &T,
+    port: u32,
+) -> Outcome {
+    window.write(arg, op).inspect_err(|_| undo(call, call.domain, port))?;
     DONE
 }
 

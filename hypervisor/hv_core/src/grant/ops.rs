@@ -3,7 +3,7 @@
 use super::{GrantError, copy, map};
 use crate::domain::Domain;
 use crate::hypercall::{Call, DONE, Flow, Outcome};
-use crate::memory::{GuestBytes, PageGuard};
+use crate::memory::{GuestBytes, GuestWindow, PageGuard};
 use alloc::sync::Arc;
 use core::mem::offset_of;
 use hal::{MachineOps as _, Maddr, PAGE_SIZE};
@@ -56,7 +56,7 @@ pub fn grant_table_op(call: &Call<'_>) -> Outcome {
 /// Runs `f` on each element of a list and writes the element back.
 #[inline]
 fn each<T: GuestBytes>(call: &Call<'_>, list: u64, count: u64, f: impl Fn(&mut T)) -> Outcome {
-    let guest = call.guest();
+    let mut window = GuestWindow::new(call.guest());
     let size = size_of::<T>() as u64;
     let mut at = list;
     for i in 0..count {
@@ -64,9 +64,9 @@ fn each<T: GuestBytes>(call: &Call<'_>, list: u64, count: u64, f: impl Fn(&mut T
             let [cmd, ..] = call.args;
             return Ok(Flow::Again([cmd, at, count - i, 0, 0]));
         }
-        let mut op: T = guest.read(at)?;
+        let mut op: T = window.read(at)?;
         f(&mut op);
-        guest.write(at, &op)?;
+        window.write(at, &op)?;
         at = at.checked_add(size).ok_or(Errno::EFAULT)?;
     }
     DONE

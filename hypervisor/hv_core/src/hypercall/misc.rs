@@ -1,6 +1,8 @@
 //! The small hypercalls: vcpu_op, vm_assist, hvm_op, platform_op, console_io, multicall.
 
 use super::{Call, DONE, Flow, Outcome};
+use crate::memory::GuestWindow;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use hal::{Domid, Gfn};
 use xen_abi::Errno;
@@ -162,7 +164,7 @@ pub fn console_io(call: &Call<'_>) -> Outcome {
 /// list, with its new arguments in its entry, and the list goes on from there.
 pub fn multicall(call: &Call<'_>) -> Outcome {
     let [list, count, ..] = call.args;
-    let guest = call.guest();
+    let mut window = GuestWindow::new(call.guest());
     // The count is 32 bits wide; what lies above is noise.
     let count = u64::from(count as u32);
     for i in 0..count {
@@ -171,7 +173,7 @@ pub fn multicall(call: &Call<'_>) -> Outcome {
         if i == MULTICALL_BATCH {
             return again;
         }
-        let mut entry: MulticallEntry = guest.read(at)?;
+        let mut entry: MulticallEntry = window.read(at)?;
         let [a0, a1, a2, a3, a4, _] = entry.args;
         let inner = Call { args: [a0, a1, a2, a3, a4], ..*call };
         let outcome = if entry.op == u64::from(__HYPERVISOR_multicall) {
@@ -179,18 +181,19 @@ pub fn multicall(call: &Call<'_>) -> Outcome {
         } else {
             super::dispatch(&inner, entry.op)
         };
-        entry.result = match outcome {
+        let result = match outcome {
             Ok(Flow::Done(value)) => value,
             Ok(Flow::Again(args)) => {
                 for (slot, arg) in entry.args.iter_mut().zip(args) {
                     *slot = arg;
                 }
-                guest.write(at, &entry)?;
+                window.write(at, &entry)?;
                 return again;
             }
             Err(e) => super::negated(e),
         };
-        guest.write(at, &entry)?;
+        let answer = at.checked_add(offset_of!(MulticallEntry, result) as u64).ok_or(Errno::EFAULT)?;
+        window.write(answer, &result)?;
     }
     DONE
 }

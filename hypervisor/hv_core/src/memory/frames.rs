@@ -29,6 +29,23 @@ const ENTRY_ONE: u64 = 1 << 52;
 /// Entries of a table.
 const TABLE_ENTRIES: u64 = 512;
 
+/// Whether a record is of a frame of `owner` that a guest may reach, and has room for one more reference.
+#[inline(always)]
+fn may_refer(record: u64, owner: Domid) -> bool {
+    let wanted = GUEST | u64::from(owner.raw()) << OWNER_SHIFT;
+    let count = record & COUNT;
+    record & (GUEST | OWNER) == wanted && count != 0 && count != COUNT_MAX
+}
+
+/// [`Frames::get`], when another pCPU changed the record in between.
+#[cold]
+#[inline(never)]
+fn get_again(record: &AtomicU64, owner: Domid) -> bool {
+    let taken = record
+        .fetch_update(Ordering::Acquire, Ordering::Relaxed, |now| may_refer(now, owner).then_some(now + 1));
+    taken.is_ok()
+}
+
 /// What a frame is allocated for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Use {
@@ -95,6 +112,7 @@ impl Frames {
         self.base.plus(self.records.len() as u64)
     }
 
+    #[inline(always)]
     fn record(&self, mfn: Mfn) -> Option<&AtomicU64> {
         self.records.get(mfn.0.wrapping_sub(self.base.0) as usize)
     }
@@ -166,20 +184,15 @@ impl Frames {
     }
 
     /// Takes a reference to a frame that a guest may reach, if `owner` owns it.
+    #[inline(always)]
     pub(super) fn get(&self, mfn: Mfn, owner: Domid) -> bool {
         let Some(record) = self.record(mfn) else { return false };
-        let wanted = GUEST | u64::from(owner.raw()) << OWNER_SHIFT;
-        let mut now = record.load(Ordering::Relaxed);
-        loop {
-            let count = now & COUNT;
-            if now & (GUEST | OWNER) != wanted || count == 0 || count == COUNT_MAX {
-                return false;
-            }
-            match record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(seen) => now = seen,
-            }
+        let now = record.load(Ordering::Relaxed);
+        if !may_refer(now, owner) {
+            return false;
         }
+        record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            || get_again(record, owner)
     }
 
     /// The owner of a frame that is in use.
@@ -199,12 +212,17 @@ impl Frames {
     }
 
     /// Gives back a reference; says so when it was the last and the frame is free now.
+    #[inline(always)]
     pub(super) fn put(&self, mfn: Mfn) -> Option<Freed> {
         let record = self.record(mfn)?;
         let before = record.fetch_sub(1, Ordering::Release);
-        if before & COUNT != 1 {
-            return None;
-        }
+        if before & COUNT == 1 { self.free_frame(mfn, record, before) } else { None }
+    }
+
+    /// The last reference to a frame is gone; its record was `before` until then.
+    #[cold]
+    #[inline(never)]
+    fn free_frame(&self, mfn: Mfn, record: &AtomicU64, before: u64) -> Option<Freed> {
         core::sync::atomic::fence(Ordering::Acquire);
         record.store(0, Ordering::Relaxed);
         self.buddy.lock().free(mfn.0.wrapping_sub(self.base.0), 0);

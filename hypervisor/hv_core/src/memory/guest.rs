@@ -25,10 +25,24 @@ pub struct GuestMemory<'a> {
     pub(crate) domid: Domid,
 }
 
-impl GuestMemory<'_> {
+/// A page of the guest's, referenced.
+pub(super) struct GuestPage<'a> {
+    pub(super) frame: Frame<'a>,
+    _guard: PageGuard<'a>,
+}
+
+impl<'a> GuestMemory<'a> {
+    /// The page of the guest's address `va`, as the guest may read or write it.
+    #[inline(always)]
+    pub(super) fn page(&self, va: u64, write: bool) -> Result<GuestPage<'a>, Fault> {
+        let maddr = self.hv.machine.translate(va, write).ok_or(Fault)?;
+        let guard = PageGuard::get(self.hv, maddr.frame(), self.domid).ok_or(Fault)?;
+        Ok(GuestPage { frame: guard.frame().ok_or(Fault)?, _guard: guard })
+    }
+
     /// Runs `f` on each page piece of `va..va + len`: the frame, the offset in it, and the range of
     /// the buffer that it stands for.
-    #[inline]
+    #[inline(always)]
     fn pieces(
         &self,
         va: u64,
@@ -41,16 +55,15 @@ impl GuestMemory<'_> {
             let at = va.checked_add(done as u64).ok_or(Fault)?;
             let offset = at as usize % PAGE_SIZE;
             let piece = (len - done).min(PAGE_SIZE - offset);
-            let maddr = self.hv.machine.translate(at, write).ok_or(Fault)?;
-            let page = PageGuard::get(self.hv, maddr.frame(), self.domid).ok_or(Fault)?;
-            f(page.frame().ok_or(Fault)?, offset, done, piece);
+            let page = self.page(at, write)?;
+            f(page.frame, offset, done, piece);
             done += piece;
         }
         Ok(())
     }
 
     /// Fills `buf` from the guest's `va`.
-    #[inline]
+    #[inline(never)]
     pub fn read_bytes(&self, va: u64, buf: &mut [u8]) -> Result<(), Fault> {
         let len = buf.len();
         self.pieces(va, len, false, |frame, offset, done, piece| {
@@ -61,7 +74,7 @@ impl GuestMemory<'_> {
     }
 
     /// Copies `bytes` to the guest's `va`. A fault part way leaves the pages before it written.
-    #[inline]
+    #[inline(never)]
     pub fn write_bytes(&self, va: u64, bytes: &[u8]) -> Result<(), Fault> {
         self.pieces(va, bytes.len(), true, |frame, offset, done, piece| {
             if let Some(part) = bytes.get(done..done + piece) {

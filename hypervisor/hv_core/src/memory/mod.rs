@@ -7,6 +7,7 @@ mod p2m;
 mod page;
 mod physmap;
 mod pool;
+mod window;
 
 pub use buddy::MAX_ORDER;
 #[cfg(test)]
@@ -16,3 +17,4 @@ pub use guest::{Fault, GuestBytes, GuestMemory};
 pub use p2m::{Entry, Kind, MapError, P2m, Removed};
 pub use page::{HeldPage, PageGuard};
 pub use pool::TablePool;
+pub use window::GuestWindow;

@@ -25,7 +25,7 @@ impl fmt::Debug for PageGuard<'_> {
 
 impl<'a> PageGuard<'a> {
     /// A reference to `mfn` if `owner` owns it.
-    #[inline]
+    #[inline(always)]
     pub fn get(hv: &'a Hypervisor, mfn: Mfn, owner: Domid) -> Option<Self> {
         // Not `then_some`: a guard that is made for nothing would give a reference back.
         hv.frames.get(mfn, owner).then(|| Self { hv, mfn })
@@ -37,7 +37,7 @@ impl<'a> PageGuard<'a> {
     }
 
     /// Access to the bytes.
-    #[inline]
+    #[inline(always)]
     pub fn frame(&self) -> Option<Frame<'a>> {
         self.hv.machine.frame(self.mfn)
     }
@@ -51,7 +51,7 @@ impl<'a> PageGuard<'a> {
 }
 
 impl Drop for PageGuard<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(freed) = self.hv.frames.put(self.mfn) {
             self.hv.page_freed(freed);

@@ -16,3 +16,4 @@ mod scheduling;
 mod sysctl;
 mod table;
 mod wild;
+mod window;
