@@ -49,11 +49,11 @@ pub struct ArmGuest {
     physical_timer: u32,
     /// The counter value at which its virtual counter reads zero.
     counter_offset: u64,
-    vcpus: Box<[Mutex<VcpuState>]>,
-    cleaning: Mutex<CleanPass>,
+    vcpus: Box<[Mutex<VcpuState, 5>]>,
+    cleaning: Mutex<CleanPass, 3>,
     /// Held while changes are carried over to the physical interrupt controller: the last one to
     /// look at the model is the last to write.
-    hardware: Mutex<()>,
+    hardware: Mutex<(), 6>,
 }
 
 /// What a vCPU has beyond what all have.
@@ -119,7 +119,7 @@ impl ArmGuest {
     }
 
     /// A vCPU's state.
-    pub fn state(&self, vcpu: usize) -> Option<&Mutex<VcpuState>> {
+    pub fn state(&self, vcpu: usize) -> Option<&Mutex<VcpuState, 5>> {
         self.vcpus.get(vcpu)
     }
 

@@ -24,7 +24,7 @@ const OUT_PROD: usize = 3084;
 
 /// A domain's serial port, once the toolstack has asked for it.
 #[derive(Debug, Default)]
-pub struct Vuart(Mutex<Option<Port>>);
+pub struct Vuart(Mutex<Option<Port>, 3>);
 
 #[derive(Debug)]
 struct Port {

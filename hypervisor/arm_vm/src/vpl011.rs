@@ -99,7 +99,7 @@ impl State {
 /// One UART.
 #[derive(Debug)]
 pub struct Vpl011 {
-    state: Mutex<State>,
+    state: Mutex<State, 20>,
 }
 
 impl Default for Vpl011 {

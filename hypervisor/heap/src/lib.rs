@@ -63,7 +63,7 @@ pub trait PageSource: Sync {
 pub struct Heap<const POOL: usize> {
     pool: Pool<POOL>,
     source: Once<&'static dyn PageSource>,
-    slabs: Mutex<Slabs>,
+    slabs: Mutex<Slabs, 19>,
     pages: AtomicUsize,
 }
 

@@ -111,8 +111,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Console {
     settings: Settings,
-    ring: Mutex<Ring>,
-    input: Mutex<Input>,
+    ring: Mutex<Ring, 15>,
+    input: Mutex<Input, 15>,
     debug_key: AtomicU32,
 }
 
@@ -279,7 +279,7 @@ impl Limiter {
 /// One line on its way out, whole: its pieces leave as they are formatted.
 struct Line<'a> {
     hv: &'a Hypervisor,
-    ring: lock::MutexGuard<'a, Ring>,
+    ring: lock::MutexGuard<'a, Ring, 15>,
 }
 
 impl fmt::Write for Line<'_> {

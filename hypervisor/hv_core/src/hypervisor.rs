@@ -40,9 +40,9 @@ pub struct Hypervisor {
     /// What only this kind of machine does.
     pub platform: Box<dyn Platform>,
     /// Held by the one domctl under way.
-    pub(crate) domctl: Mutex<()>,
+    pub(crate) domctl: Mutex<(), 1>,
     /// Free TLB tags.
-    pub(crate) tags: Mutex<BitTree<Vec<u64>>>,
+    pub(crate) tags: Mutex<BitTree<Vec<u64>>, 20>,
     /// Timers that exist: every queue has room for all.
     pub(crate) timers: AtomicU64,
 }

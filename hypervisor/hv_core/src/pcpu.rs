@@ -29,7 +29,7 @@ pub struct Pcpu {
     pub id: PcpuId,
     work: AtomicU32,
     /// Its timers.
-    pub timers: Mutex<TimerQueue>,
+    pub timers: Mutex<TimerQueue, 18>,
     /// When the running vCPU's time slice ends; `u64::MAX` for never.
     slice_end: AtomicU64,
     /// Time spent idle, and since when it is (0 when busy).

@@ -17,7 +17,7 @@ const ENTRY_TIME: usize = core::mem::offset_of!(VcpuRunstateInfo, state_entry_ti
 
 /// A vCPU's times in each state.
 #[derive(Debug)]
-pub struct Runstate(Mutex<Inner>);
+pub struct Runstate(Mutex<Inner, 14>);
 
 #[derive(Debug)]
 struct Inner {

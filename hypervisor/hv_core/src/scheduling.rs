@@ -33,7 +33,7 @@ impl VcpuSched {
 
 /// The pools of pCPUs; today one, with all of them.
 pub struct Pools {
-    pool: Mutex<Pool>,
+    pool: Mutex<Pool, 13>,
 }
 
 /// A scheduler's refusal as the ABI's errno.

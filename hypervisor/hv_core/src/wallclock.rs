@@ -13,7 +13,7 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// The time at which the machine's counter read zero.
 #[derive(Debug, Default)]
 pub struct WallClock {
-    base: Mutex<(u64, u32)>,
+    base: Mutex<(u64, u32), 20>,
 }
 
 impl WallClock {

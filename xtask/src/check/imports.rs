@@ -16,6 +16,8 @@ enum Limit {
     OnlyFolders(&'static [&'static str]),
     /// None of these crates; a name may end in `*`.
     Never(&'static [&'static str]),
+    /// No crate of these top folders.
+    NeverFolders(&'static [&'static str]),
 }
 
 struct Layer {
@@ -25,7 +27,7 @@ struct Layer {
     why: &'static str,
 }
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 15] = [
     Layer { who: "abi/", limit: Limit::OnlyFolders(&[]), why: "abi holds formats only" },
     Layer { who: "support/", limit: Limit::OnlyFolders(&["support"]), why: "support knows nothing of Xen" },
     Layer {
@@ -52,7 +54,27 @@ const LAYERS: [Layer; 11] = [
         limit: Limit::OnlyFolders(&["abi", "support", "toolstack"]),
         why: "tools and hypervisor share only abi and support",
     },
+    Layer {
+        who: "guests/",
+        limit: Limit::OnlyFolders(&["abi", "support", "guests"]),
+        why: "a guest shares formats with the hypervisor, never code",
+    },
+    Layer {
+        who: "tests/",
+        limit: Limit::OnlyFolders(&["abi", "support", "toolstack"]),
+        why: "what runs in Dom0 knows the hypervisor by its ABI alone",
+    },
+    Layer {
+        who: "xtask",
+        limit: Limit::OnlyFolders(&["abi", "support"]),
+        why: "the front door runs what it tests, and links none of it",
+    },
     Layer { who: "*", limit: Limit::Never(&["image_*", "xtask"]), why: "programs are not libraries" },
+    Layer {
+        who: "*",
+        limit: Limit::NeverFolders(&["tests", "fuzz"]),
+        why: "what tests the others is not imported",
+    },
 ];
 
 /// Checks every crate of the workspace against every layer it is in.
@@ -83,6 +105,7 @@ fn broken(packages: &[Package], root: &Path) -> Vec<String> {
                 let allowed = match layer.limit {
                     Limit::OnlyFolders(allowed) => allowed.contains(their_folder),
                     Limit::Never(names) => !names.iter().any(|pattern| matches(pattern, name)),
+                    Limit::NeverFolders(folders) => !folders.contains(their_folder),
                 };
                 if !allowed {
                     broken.push(format!("{} imports {name}, but {}", package.name, layer.why));
@@ -158,6 +181,28 @@ mod tests {
         let packages =
             [package("hypervisor/image_x", &[]), package("toolstack/xl", &[("image_x", Some("build"))])];
         // Both the tools' folder rule and the rule about programs.
+        assert_eq!(count(&packages), 2);
+    }
+
+    #[test]
+    fn guest_and_front_door_with_the_hypervisors_code_are_found() {
+        let packages = [
+            package("hypervisor/hal", &[]),
+            package("guests/kit", &[]),
+            package("guests/test", &[("kit", None), ("hal", None)]),
+            package("xtask", &[("hal", None)]),
+        ];
+        assert_eq!(count(&packages), 2);
+    }
+
+    #[test]
+    fn test_program_knows_the_tools_alone_and_is_imported_by_none() {
+        let packages = [
+            package("hypervisor/hal", &[]),
+            package("toolstack/client", &[]),
+            package("tests/counts", &[("client", None), ("hal", None)]),
+            package("fuzz", &[("client", None), ("counts", None)]),
+        ];
         assert_eq!(count(&packages), 2);
     }
 }

@@ -2,8 +2,10 @@
 
 mod imports;
 mod lint;
+mod lock_order;
 mod packages;
 mod rust_source;
+mod source_files;
 mod unsafe_budget;
 
 use anyhow::{Result, bail};
@@ -17,10 +19,11 @@ use crate::workspace::Workspace;
 
 type Rule = fn(&Workspace) -> Result<()>;
 
-const RULES: [(&str, Rule); 8] = [
+const RULES: [(&str, Rule); 9] = [
     ("Format (rustfmt)", lint::format),
     ("Which crate may import which", imports::check),
     ("Unsafe budget", unsafe_budget::check),
+    ("Locks and their order", lock_order::check),
     ("Lints of what runs on the host (clippy)", lint::host),
     ("Lints of the arm64 hypervisor (clippy)", |workspace| lint::bare_metal(workspace, Arch::Arm64)),
     ("Lints of the amd64 hypervisor (clippy)", |workspace| lint::bare_metal(workspace, Arch::Amd64)),

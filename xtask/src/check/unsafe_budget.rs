@@ -4,12 +4,11 @@
 //! three forms. What a macro expands to counts once, where it is written.
 
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use super::own_packages;
 use super::rust_source::{self, Line};
+use super::source_files::source_files;
 use crate::workspace::Workspace;
 
 /// The folders whose crates are counted.
@@ -102,41 +101,6 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// All source files under a folder, but for modules that are declared as tests.
-fn source_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut tests = BTreeSet::new();
-    let mut to_visit = vec![folder.to_owned()];
-    while let Some(folder) = to_visit.pop() {
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-            let path = entry?.path();
-            if path.is_dir() {
-                to_visit.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let mut lines = rust_source::lines(&fs::read_to_string(&path)?);
-                let modules = modules_of(&path);
-                for name in rust_source::without_tests(&mut lines) {
-                    tests.insert(modules.join(format!("{name}.rs")));
-                    tests.insert(modules.join(name));
-                }
-                files.push(path);
-            }
-        }
-    }
-    files.retain(|file| !file.ancestors().any(|path| tests.contains(path)));
-    files.sort();
-    Ok(files)
-}
-
-/// The folder where the modules that a file declares lie.
-fn modules_of(file: &Path) -> PathBuf {
-    let folder = file.parent().unwrap_or(file);
-    match file.file_stem().and_then(|stem| stem.to_str()) {
-        Some("lib" | "main" | "mod") | None => folder.to_owned(),
-        Some(stem) => folder.join(stem),
-    }
-}
-
 fn count_in(lines: &[Line]) -> Count {
     let mut count = Count::default();
     for (number, line) in lines.iter().enumerate() {
@@ -217,9 +181,8 @@ fn has_comment(lines: &[Line], number: usize, text: &str, distance: usize) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, count_in, modules_of, unexplained};
+    use super::{Count, count_in, unexplained};
     use crate::check::rust_source::lines;
-    use std::path::Path;
 
     #[test]
     fn blocks_functions_and_impls_count_but_attributes_and_types_do_not() {
@@ -244,11 +207,5 @@ mod tests {
     #[test]
     fn keyword_before_a_line_break_counts() {
         assert_eq!(count_in(&lines("unsafe\n{ a() }\n")).unsafe_uses, 1);
-    }
-
-    #[test]
-    fn child_modules_lie_beside_or_below() {
-        assert_eq!(modules_of(Path::new("s/lib.rs")), Path::new("s"));
-        assert_eq!(modules_of(Path::new("s/a.rs")), Path::new("s/a"));
     }
 }

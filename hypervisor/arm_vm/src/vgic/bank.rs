@@ -25,7 +25,7 @@ pub(super) struct Bank {
     parked_hint: AtomicU32,
     /// GICv2: senders of each pending software-generated interrupt.
     senders: [AtomicU8; NR_SGIS as usize],
-    pub inner: Mutex<BankInner>,
+    pub inner: Mutex<BankInner, 6>,
 }
 
 #[derive(Debug)]

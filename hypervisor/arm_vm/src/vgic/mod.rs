@@ -177,8 +177,8 @@ pub struct Vgic {
     sampled_ppis: u32,
     ppi_phys: [u16; BLOCK as usize],
     banks: Box<[Bank]>,
-    spis: Box<[Mutex<SpiBlock>]>,
-    online: Mutex<VcpuSet>,
+    spis: Box<[Mutex<SpiBlock, 7>]>,
+    online: Mutex<VcpuSet, 8>,
 }
 
 impl Vgic {
@@ -330,7 +330,7 @@ impl Vgic {
 
     /// The block and the position in it of an SPI.
     #[inline]
-    fn spi(&self, intid: u32) -> Option<(&Mutex<SpiBlock>, usize, u32)> {
+    fn spi(&self, intid: u32) -> Option<(&Mutex<SpiBlock, 7>, usize, u32)> {
         let index = (intid >> 5).checked_sub(1)? as usize;
         Some((self.spis.get(index)?, index, intid & 31))
     }

@@ -84,11 +84,11 @@ pub struct Domain {
     /// Its security label.
     pub ssidref: u32,
     /// Its UUID.
-    pub handle: Mutex<[u8; 16]>,
+    pub handle: Mutex<[u8; 16], 16>,
     /// Its stage-2 translation, for loading.
     pub root: Stage2Root,
     /// Its stage-2 tables.
-    pub memory: Mutex<DomainMemory>,
+    pub memory: Mutex<DomainMemory, 10>,
     /// Its event channels.
     pub events: DomainEvents,
     /// Its grant tables.
@@ -103,7 +103,7 @@ pub struct Domain {
     pub time_offset: AtomicU64,
     pub(super) watchdogs: Watchdogs,
     vcpus: Box<[Once<Arc<Vcpu>>]>,
-    pub(super) life: Mutex<Life>,
+    pub(super) life: Mutex<Life, 2>,
     dying: AtomicBool,
     shut_down: AtomicBool,
     tot_pages: AtomicU32,

@@ -13,7 +13,7 @@ use lock::{Mutex, Once, RwLock};
 const LEAF: usize = 256;
 const LEAVES: usize = Domid::FIRST_RESERVED as usize / LEAF + 1;
 
-type Slot = RwLock<Option<Arc<Domain>>>;
+type Slot = RwLock<Option<Arc<Domain>>, 17>;
 
 /// Why a domain could not be entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub enum InsertError {
 pub struct DomainTable {
     leaves: [Once<Box<[Slot]>>; LEAVES],
     /// The number tried first for a new domain: numbers are not reused at once.
-    next: Mutex<u16>,
+    next: Mutex<u16, 16>,
 }
 
 impl Default for DomainTable {

@@ -26,7 +26,7 @@ pub struct Vcpu {
     /// Its domain's number.
     pub domid: Domid,
     /// Its registers while it is not loaded on a pCPU.
-    pub context: Mutex<Context>,
+    pub context: Mutex<Context, 4>,
     /// What it needs of event channels.
     pub events: VcpuEvents,
     /// Its place in the scheduler.

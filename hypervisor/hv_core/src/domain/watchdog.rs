@@ -17,7 +17,7 @@ pub(super) const TIMERS_PER_DOMAIN: u64 = COUNT as u64;
 
 /// A domain's watchdogs; the lock serialises the vCPUs that set them.
 #[derive(Debug)]
-pub(super) struct Watchdogs(Mutex<[Timer; COUNT]>);
+pub(super) struct Watchdogs(Mutex<[Timer; COUNT], 3>);
 
 impl Watchdogs {
     pub(super) fn new(domid: Domid) -> Self {

@@ -52,11 +52,11 @@ const NO_FRAME: u64 = u64::MAX;
 /// A domain's event channels.
 #[derive(Debug)]
 pub struct DomainEvents {
-    ports: Mutex<Ports>,
+    ports: Mutex<Ports, 11>,
     lines: Lines,
     /// The guest uses the FIFO interface.
     fifo_on: AtomicBool,
-    fifo: Mutex<Option<Fifo>>,
+    fifo: Mutex<Option<Fifo>, 12>,
     /// The frame of the shared information page, which `ports` holds.
     shared: AtomicU64,
     /// The highest port that the domain may have.
@@ -155,8 +155,8 @@ impl DomainEvents {
 /// The port locks of two domains that may be the same.
 struct Pair<'a> {
     // The remote guard first: it goes first.
-    remote: Option<MutexGuard<'a, Ports>>,
-    local: MutexGuard<'a, Ports>,
+    remote: Option<MutexGuard<'a, Ports, 11>>,
+    local: MutexGuard<'a, Ports, 11>,
 }
 
 impl<'a> Pair<'a> {
@@ -166,10 +166,10 @@ impl<'a> Pair<'a> {
             Self { remote: None, local: local.events.ports.lock() }
         } else if local.id < remote.id {
             let local = local.events.ports.lock();
-            Self { remote: Some(remote.events.ports.lock()), local }
+            Self { remote: Some(remote.events.ports.lock_second()), local }
         } else {
             let remote = Some(remote.events.ports.lock());
-            Self { remote, local: local.events.ports.lock() }
+            Self { remote, local: local.events.ports.lock_second() }
         }
     }
 

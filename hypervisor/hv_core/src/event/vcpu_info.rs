@@ -31,7 +31,7 @@ pub struct VcpuEvents {
     /// The machine address of the vcpu_info that it registered.
     info: AtomicU64,
     /// The reference to the page of it.
-    page: Mutex<Option<HeldPage>>,
+    page: Mutex<Option<HeldPage>, 9>,
     /// The port of each virtual interrupt, 0 for none; of a global one on vCPU 0. Written under the
     /// port lock.
     pub(super) virqs: [AtomicU32; NR_VIRQS as usize],

@@ -34,8 +34,8 @@ pub(crate) struct GrantError(i16);
 /// A domain's grant tables.
 #[derive(Debug)]
 pub struct DomainGrants {
-    table: Mutex<Table>,
-    maptrack: Mutex<Maptrack>,
+    table: Mutex<Table, 9>,
+    maptrack: Mutex<Maptrack, 9>,
     max_frames: u32,
 }
 

@@ -71,7 +71,7 @@ pub struct Freed {
 pub struct Frames {
     base: Mfn,
     records: &'static [AtomicU64],
-    buddy: Mutex<Buddy>,
+    buddy: Mutex<Buddy, 20>,
     total: u64,
 }
 

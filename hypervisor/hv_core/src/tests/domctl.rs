@@ -41,6 +41,7 @@ fn other_versions_of_the_interface_are_refused() {
 #[test]
 fn tools_that_come_at_once_take_turns() {
     use crate::hypercall::{Call, Flow, dispatch};
+    use std::{sync::mpsc, thread};
     let (world, dom0, _) = setup();
     let mut op = Domctl::new_zeroed();
     (op.cmd, op.domain, op.interface_version) = (XEN_DOMCTL_pausedomain, 5, XEN_DOMCTL_INTERFACE_VERSION);
@@ -48,9 +49,20 @@ fn tools_that_come_at_once_take_turns() {
     world.hv.machine.set_stage2(dom0.root);
     let args = [ARGS.0, 0, 0, 0, 0];
     let call = Call { hv: world.hv, domain: &dom0, vcpu: dom0.vcpu(0).unwrap(), args };
-    let other = world.hv.domctl.lock();
-    assert_eq!(dispatch(&call, __HYPERVISOR_domctl.into()), Ok(Flow::Again(args)));
-    drop(other);
+    thread::scope(|scope| {
+        let (taken, is_taken) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel::<()>();
+        let lock = &world.hv.domctl;
+        scope.spawn(move || {
+            let _tool = lock.lock();
+            taken.send(()).unwrap();
+            // Ends with the other side, however that ends.
+            has_ended.recv().ok();
+        });
+        is_taken.recv().unwrap();
+        assert_eq!(dispatch(&call, __HYPERVISOR_domctl.into()), Ok(Flow::Again(args)));
+        drop(ended);
+    });
     assert_eq!(dispatch(&call, __HYPERVISOR_domctl.into()), Ok(Flow::Done(0)));
 }
 

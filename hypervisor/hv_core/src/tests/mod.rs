@@ -10,6 +10,7 @@ mod grant_map;
 mod grant_table;
 mod guest_ops;
 mod life;
+mod lock_order;
 mod memory;
 mod physmap;
 mod scheduling;

@@ -16,7 +16,7 @@ struct Log {
     len: usize,
 }
 
-static LOG: Mutex<Log> = Mutex::new(Log { hidden: false, bytes: [0; SIZE], len: 0 });
+static LOG: Mutex<Log, 21> = Mutex::new(Log { hidden: false, bytes: [0; SIZE], len: 0 });
 
 impl Write for Log {
     fn write_str(&mut self, s: &str) -> fmt::Result {

@@ -13,7 +13,7 @@ pub struct Pages {
     machine: Once<&'static Machine>,
     hypervisor: Once<&'static Hypervisor>,
     /// What is left of the memory for the time before the core runs.
-    boot: Mutex<Span>,
+    boot: Mutex<Span, 20>,
 }
 
 impl Pages {

@@ -74,7 +74,7 @@ pub struct Gic {
     /// Number of interrupt lines, private ones included.
     lines: u32,
     /// Held while a register with several interrupts' configuration is changed.
-    configuration: Mutex<()>,
+    configuration: Mutex<(), 8>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one, in a static")]
