@@ -316,6 +316,12 @@ impl MachineOps for Machine {
         tlb.flush_gfns(self.env(), root, gfn, count);
     }
 
+    fn flush_pages(&self, root: Stage2Root, gfns: &[Gfn]) {
+        for &gfn in gfns {
+            self.flush_gfns(root, gfn, 1);
+        }
+    }
+
     fn flush_tag(&self, root: Stage2Root) {
         self.event(Op::FlushTag { root });
         self.check_tag(root);

@@ -145,9 +145,12 @@ pub trait MachineOps: Sync {
     fn nr_tags(&self) -> u32;
     /// Completes preceding stores to stage-2 tables before what follows; no stale entry is removed.
     fn publish_tables(&self);
-    /// Removes all TLB entries of `count` guest frames from `gfn`, on all pCPUs, before it returns.
+    /// Completes preceding stores to stage-2 tables, and then removes all TLB entries of `count` guest frames from
+    /// `gfn`, on all pCPUs, before it returns.
     fn flush_gfns(&self, root: Stage2Root, gfn: Gfn, count: u64);
-    /// Removes all TLB entries of a tag, on all pCPUs, before it returns.
+    /// The same for guest frames here and there.
+    fn flush_pages(&self, root: Stage2Root, gfns: &[Gfn]);
+    /// Completes preceding stores to stage-2 tables, and then removes all TLB entries of a tag, on all pCPUs, before it returns.
     fn flush_tag(&self, root: Stage2Root);
     /// Translates a virtual address of the guest that trapped on this pCPU, as its kernel (or its
     /// user space, where the kernel may not be meant) would see it; `None` if it has no right.

@@ -288,6 +288,11 @@ impl MachineOps for Machine {
         tlb::flush_gfns(self.parked, root, gfn, count);
     }
 
+    #[inline]
+    fn flush_pages(&self, root: Stage2Root, gfns: &[Gfn]) {
+        tlb::flush_pages(self.parked, root, gfns);
+    }
+
     fn flush_tag(&self, root: Stage2Root) {
         tlb::flush_tag(self.parked, root);
     }

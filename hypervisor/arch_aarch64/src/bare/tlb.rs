@@ -43,22 +43,37 @@ fn with_vmid(parked: u64, root: Stage2Root, flush: impl FnOnce()) {
     reg::isb();
 }
 
-/// Removes `count` guest frames from `gfn` on.
+/// Removes guest frames, which are fewer than [`ALL_FROM`].
 ///
 /// Stage 2 goes first, by frame. What stage 1 had combined with it can only be removed for the
 /// whole VMID, and only after that: else it could be combined again. (Arm ARM, D8.16: invalidation
 /// of combined entries.)
-pub(super) fn flush_gfns(parked: u64, root: Stage2Root, gfn: Gfn, count: u64) {
-    if count >= ALL_FROM {
-        return flush_tag(parked, root);
-    }
+#[inline]
+fn flush_each(parked: u64, root: Stage2Root, gfns: impl Iterator<Item = Gfn>) {
     with_vmid(parked, root, || {
-        for n in 0..count {
-            reg::TLBI_IPAS2E1IS.run(gfn.plus(n).0);
+        for gfn in gfns {
+            reg::TLBI_IPAS2E1IS.run(gfn.0);
         }
         reg::dsb(reg::ISH);
         reg::TLBI_VMALLE1IS.run(0);
     });
+}
+
+/// Removes `count` guest frames from `gfn` on.
+pub(super) fn flush_gfns(parked: u64, root: Stage2Root, gfn: Gfn, count: u64) {
+    if count >= ALL_FROM {
+        return flush_tag(parked, root);
+    }
+    flush_each(parked, root, (0..count).map(|n| gfn.plus(n)));
+}
+
+/// Removes these guest frames.
+#[inline]
+pub(super) fn flush_pages(parked: u64, root: Stage2Root, gfns: &[Gfn]) {
+    if gfns.len() as u64 >= ALL_FROM {
+        return flush_tag(parked, root);
+    }
+    flush_each(parked, root, gfns.iter().copied());
 }
 
 /// Removes everything of the root's VMID.

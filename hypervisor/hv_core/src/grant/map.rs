@@ -78,7 +78,7 @@ fn try_unmap(call: &Call<'_>, op: &GnttabUnmapGrantRef) -> Result<(), GrantError
 #[inline]
 pub(super) fn end_mapping(hv: &Hypervisor, domain: &Domain, mapping: Mapping) {
     let Mapping { owner, gref, read_only, gfn, page } = mapping;
-    domain.remove_grant(hv, gfn, page.mfn());
+    domain.remove_grants(hv, [(gfn, page.mfn())]);
     if let Some(owner) = hv.domains.get(owner) {
         owner.grants.table.lock().unpin(hv, gref, !read_only);
     }

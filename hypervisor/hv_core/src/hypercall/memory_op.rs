@@ -16,6 +16,8 @@ const CMD_BITS: u32 = 6;
 const CMD_MASK: u64 = (1 << CMD_BITS) - 1;
 /// Pages that one call handles before it lets interrupts in.
 const BUDGET: u64 = 64;
+/// Single pages whose numbers are read at once.
+const TOGETHER: usize = 16;
 
 /// memory_op(cmd, arg).
 pub fn memory_op(call: &Call<'_>) -> Outcome {
@@ -76,6 +78,9 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
         Ok(domain) => domain,
         Err(e) => return if start == 0 { Err(e) } else { done_so_far },
     };
+    if request.extent_order == 0 && change != Change::Increase {
+        return single_pages(call, &domain, &request, start, change);
+    }
     let pages = 1u64 << request.extent_order;
     let mut done = start;
     let mut left = BUDGET.max(pages);
@@ -97,6 +102,39 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
     Ok(Flow::Done(done))
 }
 
+/// The operations on extents of one page: frame numbers are read, and the map is changed, several at a time.
+fn single_pages(
+    call: &Call<'_>,
+    domain: &Domain,
+    request: &MemoryReservation,
+    start: u64,
+    change: Change,
+) -> Outcome {
+    let mut done = start;
+    while done < request.nr_extents {
+        if done - start >= BUDGET {
+            return again(call, done);
+        }
+        let mut gfns = [0u64; TOGETHER];
+        let wanted = (request.nr_extents - done).min(TOGETHER as u64) as usize;
+        // What cannot be read is seen by the result's being short.
+        let Ok(read) = call.guest().read_elements(request.extent_start.0, done, gfns.split_at_mut(wanted).0)
+        else {
+            break;
+        };
+        let gfns = gfns.iter().take(read).copied().map(Gfn);
+        let changed = match change {
+            Change::Populate => domain.populate_pages(call.hv, gfns),
+            _ => domain.give_up_pages(call.hv, gfns),
+        };
+        done += changed;
+        if changed < read as u64 {
+            break;
+        }
+    }
+    Ok(Flow::Done(done))
+}
+
 fn extent_gfn(call: &Call<'_>, request: &MemoryReservation, index: u64) -> Result<Gfn, Errno> {
     Ok(Gfn(call.guest().read_element(request.extent_start.0, index)?))
 }
@@ -113,8 +151,14 @@ fn populate(call: &Call<'_>, domain: &Domain, request: &MemoryReservation, index
 
 fn decrease(call: &Call<'_>, domain: &Domain, request: &MemoryReservation, index: u64) -> Result<(), Errno> {
     let gfn = extent_gfn(call, request, index)?;
-    for i in 0..1u64 << request.extent_order {
-        domain.give_up_page(call.hv, gfn.checked_add(i).ok_or(Errno::EINVAL)?)?;
+    let count = 1u64 << request.extent_order;
+    gfn.checked_add(count).ok_or(Errno::EINVAL)?;
+    // A part at a time, so that nobody waits long for the map.
+    for first in (0..count).step_by(BUDGET as usize) {
+        let part = BUDGET.min(count - first);
+        if domain.give_up_pages(call.hv, (first..first + part).map(|i| gfn.plus(i))) < part {
+            return Err(Errno::EINVAL);
+        }
     }
     Ok(())
 }

@@ -79,6 +79,7 @@ impl HeldPage {
     }
 
     /// Gives the reference to a stage-2 entry, which is found by the returned number.
+    #[inline]
     pub(super) fn into_entry(self) -> Mfn {
         let mfn = self.mfn;
         mem::forget(self);
@@ -87,12 +88,14 @@ impl HeldPage {
 
     /// Leaves a frame of a direct-mapped domain to it, mapped nowhere, until
     /// [`unpark`](Self::unpark).
+    #[inline]
     pub(super) fn park(self) {
         self.into_entry();
     }
 
-    /// Takes back a frame of `owner`'s memory that was parked. The caller has seen that the frame
-    /// is not mapped at the one place where it can be, and holds the lock of the map.
+    /// Takes back a frame of `owner`'s memory that was parked. The caller holds the lock of the map, and maps the
+    /// frame at the one place where it can be; when it is mapped there already, and so was not parked, this is to be
+    /// [parked](Self::park) again at once.
     pub(super) fn unpark(hv: &Hypervisor, mfn: Mfn, owner: Domid) -> Option<Self> {
         hv.frames.is_memory_of(mfn, owner).then(|| Self { mfn })
     }

@@ -98,18 +98,19 @@ impl Domain {
         })
     }
 
-    /// Takes out the grant mapping of `mfn` at `gfn`; false when it is not there (any more). Works
-    /// on a dying domain too.
+    /// Takes out grant mappings, each of a machine frame at a guest frame; one that is not there (any more) is passed
+    /// over. No translation of them is left. Works on a dying domain too.
     #[inline]
-    pub fn remove_grant(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn) -> bool {
+    pub fn remove_grants(&self, hv: &Hypervisor, grants: impl IntoIterator<Item = (Gfn, Mfn)>) {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;
-        match memory.p2m.lookup(hv, gfn) {
-            Some(Entry { mfn: found, kind: Kind::Grant | Kind::GrantRo, .. }) if found == mfn => {
-                matches!(memory.p2m.remove(hv, &mut memory.pool, gfn), Ok(Some(_)))
-            }
-            _ => false,
-        }
+        let is_there = |mfn, found: Option<Entry>| {
+            Ok(found.is_some_and(|e| e.mfn == mfn && matches!(e.kind, Kind::Grant | Kind::GrantRo)))
+        };
+        // A grant is always mapped as a page of its own: no block has to be split, and nothing can fail.
+        let cleared =
+            memory.p2m.clear_pages(hv, &mut memory.pool, grants, is_there, |removed| removed.release(hv));
+        debug_assert!(cleared.is_ok());
     }
 
     /// Fills 2^`order` guest frames from `gfn` with new memory (for a direct-mapped domain: with the
@@ -147,37 +148,84 @@ impl Domain {
         inserted
     }
 
-    /// Maps frames again that the domain gave up and that were kept for it.
-    fn populate_direct(&self, hv: &Hypervisor, gfn: Gfn, count: u64) -> Result<(), Errno> {
-        self.with_map(|memory| {
-            for i in 0..count {
-                let (gfn, mfn) = (gfn.plus(i), Mfn(gfn.0 + i));
-                match memory.p2m.lookup(hv, gfn) {
-                    Some(entry) if entry.kind == Kind::Ram => return Err(Errno::EBUSY),
-                    Some(_) => {
-                        self.empty(hv, memory, gfn)?;
-                    }
-                    None => {}
+    /// Fills single guest frames with new memory, as [`populate`](Self::populate) does; returns how many were filled,
+    /// from the first on.
+    #[inline]
+    pub fn populate_pages(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
+        let mut done = 0;
+        if !self.direct_mapped {
+            for gfn in gfns {
+                if self.populate(hv, gfn, 0).is_err() {
+                    break;
                 }
-                let page = HeldPage::unpark(hv, mfn, self.id).ok_or(Errno::ENOMEM)?;
-                if let Err((e, page)) = memory.p2m.insert_page(hv, &mut memory.pool, gfn, page, Kind::Ram) {
-                    page.park();
-                    return Err(e.into());
-                }
+                done += 1;
+            }
+            return done;
+        }
+        // The count says how far it came.
+        let _ = self.with_map(|memory| {
+            for gfn in gfns {
+                self.take_again(hv, memory, gfn)?;
+                done += 1;
             }
             Ok(())
+        });
+        done
+    }
+
+    /// Maps frames again that the domain gave up and that were kept for it.
+    fn populate_direct(&self, hv: &Hypervisor, gfn: Gfn, count: u64) -> Result<(), Errno> {
+        self.with_map(|memory| (0..count).try_for_each(|i| self.take_again(hv, memory, gfn.plus(i))))
+    }
+
+    /// Maps one such frame.
+    #[inline]
+    fn take_again(&self, hv: &Hypervisor, memory: &mut DomainMemory, gfn: Gfn) -> Result<(), Errno> {
+        let page = HeldPage::unpark(hv, Mfn(gfn.0), self.id).ok_or(Errno::ENOMEM)?;
+        match memory.p2m.insert_page(hv, &mut memory.pool, gfn, page, Kind::Ram) {
+            Ok(()) => Ok(()),
+            Err((MapError::Occupied, page)) => {
+                page.park();
+                self.take_place(hv, memory, gfn)
+            }
+            Err((e, page)) => {
+                page.park();
+                Err(e.into())
+            }
+        }
+    }
+
+    /// Maps one such frame where something else is mapped.
+    fn take_place(&self, hv: &Hypervisor, memory: &mut DomainMemory, gfn: Gfn) -> Result<(), Errno> {
+        if memory.p2m.lookup(hv, gfn).is_some_and(|entry| entry.kind == Kind::Ram) {
+            return Err(Errno::EBUSY);
+        }
+        self.empty(hv, memory, gfn)?;
+        let page = HeldPage::unpark(hv, Mfn(gfn.0), self.id).ok_or(Errno::ENOMEM)?;
+        memory.p2m.insert_page(hv, &mut memory.pool, gfn, page, Kind::Ram).map_err(|(e, page)| {
+            page.park();
+            e.into()
         })
     }
 
-    /// Gives up the domain's own memory at `gfn`.
-    ///
-    /// # Errors
-    /// EINVAL when none of its memory is there, ENOMEM when a block cannot be split.
-    pub fn give_up_page(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
-        self.with_map(|memory| match memory.p2m.lookup(hv, gfn) {
-            Some(Entry { kind: Kind::Ram, .. }) => self.empty(hv, memory, gfn).map(|_| ()),
+    /// Gives up the domain's own memory at each of the guest frames, until one has none, or a block cannot be split;
+    /// returns how many were given up, from the first on.
+    #[inline]
+    pub fn give_up_pages(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
+        let mut done = 0;
+        let is_memory = |(), found: Option<Entry>| match found {
+            Some(Entry { kind: Kind::Ram, .. }) => Ok(true),
             _ => Err(Errno::EINVAL),
-        })
+        };
+        let gfns = gfns.into_iter().map(|gfn| (gfn, ()));
+        // The count says how far it came.
+        let _ = self.with_map(|memory| {
+            memory.p2m.clear_pages(hv, &mut memory.pool, gfns, is_memory, |removed| {
+                self.let_go(hv, removed);
+                done += 1;
+            })
+        });
+        done
     }
 
     /// Empties a guest frame, whatever is there.

@@ -426,3 +426,63 @@ fn lists_may_cross_pages() {
     assert_eq!(world.call(&domu, __HYPERVISOR_memory_op.into(), args), Ok(1));
     assert!(reads(&world, &domu, FREE + 2));
 }
+
+#[test]
+fn long_list_of_pages_stops_at_the_one_that_is_missing() {
+    let world = World::hostile();
+    let domu = world.domain(5, 1);
+    let list: Vec<u64> = (0..40).map(|n| FREE + n * 3).collect();
+    let call = |what, list: &[u64]| world.extents(&domu, DOMID_SELF, what, list, 0);
+    let before = (domu.tot_pages(), free_frames(&world));
+    assert_eq!(call(Extents::Populate, &list), Ok(40));
+    assert_eq!(call(Extents::Decrease, &list[20..21]), Ok(1));
+    check(&world, &[]);
+    assert_eq!(call(Extents::Decrease, &list), Ok(20));
+    assert!(!reads(&world, &domu, list[19]) && reads(&world, &domu, list[21]));
+    assert_eq!(domu.tot_pages(), before.0 + 19);
+    check(&world, &[]);
+    assert_eq!(call(Extents::Decrease, &[list[21], list[21], list[22]]), Ok(1), "a page is there once");
+    assert_eq!(call(Extents::Decrease, &list[22..]), Ok(18));
+    assert_eq!((domu.tot_pages(), free_frames(&world)), before, "tables are back too");
+    check(&world, &[]);
+}
+
+#[test]
+fn lists_of_a_direct_mapped_domain_stop_at_the_first_that_cannot_be() {
+    let world = World::hostile();
+    let (domain, first) = direct_mapped(&world);
+    let call = |what, list: &[u64]| world.extents(&world.get(0), 9, what, list, 0);
+    let list: Vec<u64> = (0..40).map(|n| first + n).collect();
+    assert_eq!(call(Extents::Decrease, &list), Ok(40));
+    check(&world, &[]);
+    assert_eq!(call(Extents::Populate, &[list[0], FREE, list[1]]), Ok(1), "no frame of its own");
+    assert_eq!(call(Extents::Populate, &[list[1], list[1], list[2]]), Ok(1), "it is there");
+    assert_eq!(call(Extents::Populate, &list[2..]), Ok(38));
+    check(&world, &[]);
+    assert!(list.iter().all(|&gfn| domain.lookup(world.hv, Gfn(gfn)).is_some_and(|e| e.mfn.0 == gfn)));
+}
+
+#[test]
+fn walks_follow_the_tables_as_they_come_and_go() {
+    let world = World::hostile();
+    let domu = world.domain(5, 1);
+    // More 2 MiB pieces than are remembered, and some that share a place in that memory.
+    let places: Vec<u64> = (0..24).map(|n| FREE + n * 512 * 8).collect();
+    let level = |gfn| domu.lookup(world.hv, Gfn(gfn)).map(|entry| entry.level);
+    for round in 0..3 {
+        for &gfn in &places {
+            assert_eq!(level(gfn), None);
+            let order = if (gfn / 512 + round) % 2 == 0 { 9 } else { 0 };
+            assert!(world.populate(&domu, gfn, order));
+            assert_eq!((level(gfn), level(gfn + 511).is_some()), (Some(order / 9), order == 9));
+        }
+        check(&world, &[]);
+        for &gfn in &places {
+            let order = if level(gfn) == Some(1) { 9 } else { 0 };
+            assert_eq!(level(gfn + 1).is_some(), order == 9);
+            assert!(world.decrease(&domu, gfn, order));
+            assert!(places.iter().all(|&other| level(other).is_some() == (other > gfn)));
+        }
+        check(&world, &[]);
+    }
+}
