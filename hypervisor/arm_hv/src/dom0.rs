@@ -323,6 +323,7 @@ fn create<'a>(hv: &Hypervisor, vcpus: u32, options: &Options<'_>) -> Result<Arc<
         flags: 0,
         ssidref: 0,
         direct_mapped: true,
+        cpupool: 0,
     };
     hv.create_domain(&config, &[]).map_err(|e| Dom0Error::Core("create the domain", e))
 }
@@ -406,11 +407,10 @@ fn load_kernel<'a>(hv: &Hypervisor, kernel: &Kernel<'_>, to: Range) -> Result<()
 
 /// Keeps a vCPU on the pCPU of its own number, if there is one.
 fn pin(hv: &Hypervisor, vcpu: &Vcpu) {
-    let (Some(unit), Some(cpu)) = (vcpu.sched.unit(), CpuId::new(vcpu.id)) else { return };
-    hv.pools.with(hv, |pool, now| {
-        let all = pool.cpus();
-        // Refused for a pCPU that does not exist: the vCPU may then run anywhere.
-        ((), pool.set_affinity(unit, Some(cpu).into(), all, now).unwrap_or(CpuMask::EMPTY))
+    let Some(cpu) = CpuId::new(vcpu.id) else { return };
+    // Refused for a pCPU that does not exist: the vCPU may then run anywhere.
+    let _ = hv.pools.with_vcpu(hv, vcpu, |pool, unit, now| {
+        ((), pool.set_affinity(unit, cpu.into(), CpuMask::ALL, now).unwrap_or(CpuMask::EMPTY))
     });
 }
 

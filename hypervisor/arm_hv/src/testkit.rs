@@ -21,7 +21,7 @@ use hv_core::domain::DomainConfig;
 use hv_core::memory::Frames;
 use hv_core::{Domain, Hypervisor, Local, Parts, Vcpu, Work};
 use machine::{Machine, Regs};
-use sched::{CpuId, CpuMask};
+use sched::{CpuId, CpuMask, Pool};
 use xen_abi::arch_arm::{GUEST_GICD_BASE, GUEST_GICV3_GICD_BASE, GUEST_GICV3_GICR0_BASE};
 use xen_abi::domctl::v4_17::arm64::ArchDomainConfig;
 use xen_abi::memory::{AddToPhysmap, XENMAPSPACE_shared_info, XENMEM_add_to_physmap};
@@ -194,6 +194,7 @@ impl World {
             flags: 3,
             ssidref: 0,
             direct_mapped: false,
+            cpupool: 0,
         };
         let domain = self.hv.create_domain(&config, arch.as_bytes()).unwrap();
         for _ in 0..32 {
@@ -296,8 +297,8 @@ impl World {
         for cpu in (0..64).filter(|n| cpus >> n & 1 != 0).filter_map(CpuId::new) {
             mask.insert(cpu);
         }
-        let unit = vcpu.sched.unit().unwrap();
-        self.hv.pools.with(self.hv, |pool, now| ((), pool.set_affinity(unit, mask, mask, now).unwrap()));
+        let set = |pool: &mut Pool, unit, now| ((), pool.set_affinity(unit, mask, mask, now).unwrap());
+        self.hv.pools.with_vcpu(self.hv, vcpu, set).unwrap();
     }
 
     /// The vCPU that a pCPU runs: its domain's number and its own.

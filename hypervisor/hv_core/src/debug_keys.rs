@@ -62,7 +62,7 @@ impl Hypervisor {
             b'q' => self.each_domain(|d| self.report_domain(d, out)),
             b'r' => {
                 let mut text = Text::default();
-                self.pools.with(self, |pool, now| (pool.dump(&mut text, now), sched::CpuMask::EMPTY))?;
+                self.pools.dump(&mut text, self.machine.now_ns())?;
                 out.write_str(&text.0)
             }
             b'e' => self.each_domain(|d| d.events.dump(self, d, out)),

@@ -6,7 +6,7 @@ use crate::event::VirqHandlers;
 use crate::memory::{Frames, Freed};
 use crate::options::Options;
 use crate::pcpu::{Pcpu, Work};
-use crate::scheduling::Pools;
+use crate::pools::Pools;
 use crate::wallclock::WallClock;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ pub struct Hypervisor {
     pub options: Options,
     /// What only this kind of machine does.
     pub platform: Box<dyn Platform>,
-    /// Held by the one domctl under way.
+    /// Held by the one domctl, or change of cpupools, under way.
     pub(crate) domctl: Mutex<(), 1>,
     /// Free TLB tags.
     pub(crate) tags: Mutex<BitTree<Vec<u64>>, 20>,
@@ -105,9 +105,11 @@ impl Hypervisor {
 
     /// A frame's last reference is gone.
     pub(crate) fn page_freed(&self, freed: Freed) {
-        if let Some(domain) = self.domains.get(freed.owner)
-            && domain.page_freed(freed)
-        {
+        let Some(domain) = self.domains.get(freed.owner) else { return };
+        if freed.charged && domain.claim.frames() != 0 {
+            self.frames.grow_claim(&domain.claim);
+        }
+        if domain.page_freed(freed) {
             self.raise(self.machine.this_cpu(), Work::REAP);
         }
     }

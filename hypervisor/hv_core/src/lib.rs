@@ -19,6 +19,7 @@ mod hypervisor;
 pub mod memory;
 pub mod options;
 mod pcpu;
+pub mod pools;
 mod runstate;
 pub mod scheduling;
 #[cfg(test)]

@@ -197,6 +197,7 @@ impl World {
             flags: 3,
             ssidref: 0,
             direct_mapped: false,
+            cpupool: 0,
         };
         let domain = self.hv.create_domain(&config, &[]).unwrap();
         for _ in 0..32 {

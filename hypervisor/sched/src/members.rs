@@ -110,7 +110,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::WrongCpu`] when it is not in the pool; [`Error::Busy`] when it is the last one
-    /// and there are domains.
+    /// and there are domains, or when a unit is pinned to it.
     pub fn remove_cpu(&mut self, cpu: CpuId, now: u64) -> Result<CpuRemoval, Error> {
         let mut cpus = self.t.cpus;
         cpus.remove(cpu);
@@ -125,9 +125,10 @@ impl Pool {
             let kick = if quiet { CpuMask::EMPTY } else { CpuMask::single(cpu) };
             return Ok(CpuRemoval { done: quiet, kick, affinity_broken: 0 });
         }
-        if last {
+        if last || self.has_pinned(cpu) {
             return Err(Error::Busy);
         }
+        let state = self.t.state_mut(cpu).ok_or(Error::WrongCpu)?;
         state.departing = !quiet;
         self.t.cpus = cpus;
         let affinity_broken = refresh_affinities(&mut self.t);
@@ -147,7 +148,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Busy`] when a pCPU holds the context of one of the units
-    /// (pause the domain first); in the other pool [`Error::NoCpu`], [`Error::Exists`],
+    /// (pause the domain first), or when one is pinned; in the other pool [`Error::NoCpu`], [`Error::Exists`],
     /// [`Error::NoMemory`], [`Error::Full`].
     pub fn move_domain(
         &mut self,
@@ -159,7 +160,7 @@ impl Pool {
         let dom = self.t.find_domain(domid).ok_or(Error::NotFound)?;
         let mut count = 0_usize;
         for (_, unit) in self.t.units.iter().filter(|(_, unit)| unit.dom == dom) {
-            if unit.on_cpu() {
+            if unit.on_cpu() || unit.name.is_some_and(|(id, _)| self.t.pin_of(id).is_some()) {
                 return Err(Error::Busy);
             }
             count = count.saturating_add(1);

@@ -28,11 +28,25 @@ impl Pool {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn new(kind: SchedKind, id: u32, cpus: CpuMask, now: u64) -> Result<Self, Error> {
+        Self::with_handles(kind, id, id as u16, cpus, now)
+    }
+
+    /// As [`Pool::new`], with handles that say [`pool`](UnitId::pool) to be `handles`.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub fn with_handles(
+        kind: SchedKind,
+        id: u32,
+        handles: u16,
+        cpus: CpuMask,
+        now: u64,
+    ) -> Result<Self, Error> {
         let policy = match kind {
             SchedKind::Credit2 => Policy::Credit2(Credit2::new()),
             SchedKind::Null => Policy::Null(Null::new()),
         };
-        let mut pool = Self { id, t: Tables::new(id as u16), policy };
+        let mut pool = Self { id, t: Tables::new(handles), policy };
         for cpu in cpus.iter() {
             pool.add_cpu(cpu, now)?;
         }
@@ -205,8 +219,22 @@ impl Pool {
     /// where it may not any more leaves at the next `schedule` there.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when `hard` has no pCPU of the pool.
+    /// [`Error::NotFound`]; [`Error::Invalid`] when `hard` has no pCPU of the pool; [`Error::Busy`]
+    /// while the unit is pinned.
     pub fn set_affinity(
+        &mut self,
+        unit: UnitId,
+        hard: CpuMask,
+        soft: CpuMask,
+        now: u64,
+    ) -> Result<CpuMask, Error> {
+        if self.t.pin_of(unit).is_some() {
+            return Err(Error::Busy);
+        }
+        self.change_affinity(unit, hard, soft, now)
+    }
+
+    fn change_affinity(
         &mut self,
         unit: UnitId,
         hard: CpuMask,
@@ -225,6 +253,45 @@ impl Pool {
             Policy::Credit2(credit2) => credit2.affinity_changed(&mut self.t, unit.index(), now).into(),
             Policy::Null(null) => null.rearrange(&mut self.t),
         })
+    }
+
+    /// Ties a unit to one pCPU until [`Pool::unpin`], whatever its affinity, which is kept
+    /// (`SCHEDOP_pin_override`). Returns the pCPUs to kick.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Busy`] when it is pinned; [`Error::Invalid`] for a pCPU that the
+    /// pool has not; [`Error::NoMemory`].
+    pub fn pin(&mut self, unit: UnitId, cpu: CpuId, now: u64) -> Result<CpuMask, Error> {
+        let u = self.t.units.find(unit).ok_or(Error::NotFound)?;
+        let (hard, soft) = (u.hard_asked, u.soft_asked);
+        if self.t.pin_of(unit).is_some() {
+            return Err(Error::Busy);
+        }
+        self.t.pins.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        let kick = self.change_affinity(unit, CpuMask::single(cpu), soft, now)?;
+        self.t.pins.push((unit, hard));
+        Ok(kick)
+    }
+
+    /// Gives a pinned unit its hard affinity back. Returns the pCPUs to kick.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not pinned.
+    pub fn unpin(&mut self, unit: UnitId, now: u64) -> Result<CpuMask, Error> {
+        let soft = self.t.units.find(unit).ok_or(Error::NotFound)?.soft_asked;
+        let mut hard = self.t.take_pin(unit).ok_or(Error::Invalid)?;
+        // The pCPUs that it named may have left meanwhile.
+        if !hard.intersects(self.t.cpus) {
+            hard = CpuMask::ALL;
+        }
+        self.change_affinity(unit, hard, soft, now)
+    }
+
+    /// Is any unit pinned to the pCPU?
+    #[must_use]
+    pub fn has_pinned(&self, cpu: CpuId) -> bool {
+        let tied = |unit: &UnitId| self.t.units.find(*unit).is_some_and(|u| u.hard_asked.contains(cpu));
+        self.t.pins.iter().any(|(unit, _)| tied(unit))
     }
 
     /// Sets a domain's weight and cap, all or nothing (`XEN_DOMCTL_SCHEDOP_putinfo`). A weight of

@@ -118,11 +118,31 @@ pub(crate) struct Tables {
     pub cpu: Vec<CpuState>,
     pub units: Arena,
     pub doms: Vec<Domain>,
+    /// Pinned units, and the hard affinities that they get back. Few at any time.
+    pub pins: Vec<(UnitId, CpuMask)>,
 }
 
 impl Tables {
     pub const fn new(pool: u16) -> Self {
-        Self { cpus: CpuMask::EMPTY, cpu: Vec::new(), units: Arena::new(pool), doms: Vec::new() }
+        Self {
+            cpus: CpuMask::EMPTY,
+            cpu: Vec::new(),
+            units: Arena::new(pool),
+            doms: Vec::new(),
+            pins: Vec::new(),
+        }
+    }
+
+    /// The hard affinity that a pinned unit gets back.
+    pub fn pin_of(&self, unit: UnitId) -> Option<CpuMask> {
+        self.pins.iter().find(|(pinned, _)| *pinned == unit).map(|(_, hard)| *hard)
+    }
+
+    /// The unit is pinned no more; the hard affinity that it had before.
+    pub fn take_pin(&mut self, unit: UnitId) -> Option<CpuMask> {
+        let hard = self.pin_of(unit)?;
+        self.pins.retain(|(pinned, _)| *pinned != unit);
+        Some(hard)
     }
 
     /// Makes state for a pCPU and takes it into the pool.
@@ -209,7 +229,10 @@ impl Tables {
 
     /// Frees a unit that is in no list and on no pCPU.
     pub fn free_unit(&mut self, i: u16) {
-        let Some(dom) = self.units.get(i).map(|unit| unit.dom) else { return };
+        let Some((dom, name)) = self.units.get(i).map(|unit| (unit.dom, unit.name)) else { return };
+        if let Some((id, _)) = name {
+            self.take_pin(id);
+        }
         self.units.remove(i);
         if let Some(dom) = self.dom_mut(dom) {
             dom.units = dom.units.saturating_sub(1);

@@ -74,6 +74,31 @@ impl UnitId {
     pub(crate) const fn index(self) -> u16 {
         self.0.get() as u16
     }
+
+    /// The number that its pool was made with, low 16 bits.
+    #[inline]
+    #[must_use]
+    pub const fn pool(self) -> u16 {
+        (self.0.get() >> 16) as u16
+    }
+
+    /// The handle as a number that is not 0, to be kept where only numbers can be.
+    #[inline]
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The handle that [`to_bits`](Self::to_bits) made a number of; `None` for 0. A number that never
+    /// was a handle is void.
+    #[inline]
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        match NonZeroU64::new(bits) {
+            Some(bits) => Some(Self(bits)),
+            None => None,
+        }
+    }
 }
 
 /// What a pCPU does next.
@@ -195,7 +220,8 @@ pub enum Error {
     NotFound,
     /// The domain or vCPU is already there (`EEXIST`).
     Exists,
-    /// Still in use: a unit on a pCPU, units in a domain, domains on the last pCPU (`EBUSY`).
+    /// Still in use: a unit on a pCPU, units in a domain, domains on the last pCPU, a unit that is
+    /// pinned (`EBUSY`).
     Busy,
     /// A value out of its range, or an affinity without any pCPU of the pool (`EINVAL`).
     Invalid,

@@ -290,7 +290,7 @@ fn vcpus_stay_on_the_pcpus_of_their_numbers_if_that_is_wanted() {
         let (world, domain) = Boot { line, ..Boot::new(VIRT_GIC3) }.build().unwrap();
         let of = |vcpu: &Arc<Vcpu>| {
             let info = world.hv.pools.info(world.hv, vcpu).unwrap();
-            info.hard.iter().map(|cpu| cpu.index()).collect()
+            info.hard.and(world.hv.pools.all_cpus()).iter().map(|cpu| cpu.index()).collect()
         };
         domain.vcpus().map(of).collect::<Vec<Vec<usize>>>()
     };

@@ -29,7 +29,8 @@ impl Hypervisor {
     /// the ABI's arch_domainconfig. Creation is serialised by the caller's domctl lock.
     ///
     /// # Errors
-    /// EEXIST for a number in use, EINVAL for a configuration that cannot be had, ENOMEM.
+    /// EEXIST for a number in use, EINVAL for a configuration that cannot be had, ENOMEM; ESRCH for a
+    /// cpupool that is not there, ENODEV for one without pCPUs.
     pub fn create_domain(&self, config: &DomainConfig, arch: &[u8]) -> Result<Arc<Domain>, Errno> {
         if !self.reserve_timers(TIMERS_PER_DOMAIN) {
             return Err(Errno::ENOMEM);
@@ -65,7 +66,7 @@ impl Hypervisor {
             .events
             .init(self, &domain)
             .and_then(|()| self.platform.finish_guest(self, &domain))
-            .and_then(|()| self.pools.add_domain(self, &domain))
+            .and_then(|()| self.pools.add_domain(self, &domain, config.cpupool))
             .and_then(|()| Ok(self.domains.insert(Arc::clone(&domain))?));
         if let Err(e) = entered {
             self.undo_create(&domain);

@@ -44,6 +44,8 @@ impl Hypervisor {
         life.teardown = match life.teardown {
             Teardown::Alive => {
                 domain.set_dying();
+                // Nothing is an error about giving up.
+                let _ = domain.claim_pages(self, 0);
                 for vcpu in domain.vcpus() {
                     self.pause_vcpu(vcpu);
                 }

@@ -11,7 +11,7 @@ use xen_abi::xen::VIRQ_DOM_EXC;
 impl Life {
     /// The pauses that a new vCPU starts with.
     pub(super) fn pauses(&self) -> u32 {
-        self.controller_pauses + u32::from(self.shutdown.is_some())
+        self.controller_pauses + self.holds + u32::from(self.shutdown.is_some())
     }
 }
 
@@ -67,6 +67,24 @@ impl Hypervisor {
     /// Whether a pCPU has the vCPU's registers, or is about to load them.
     pub fn is_held(&self, vcpu: &Vcpu) -> bool {
         self.pools.is_held(vcpu)
+    }
+
+    /// Stops a domain, other than the caller's, for something that must not meet its vCPUs, until
+    /// [`let_go`](Self::let_go). The tools do not see it.
+    pub(crate) fn hold(&self, domain: &Domain) {
+        {
+            let mut life = domain.life.lock();
+            life.holds += 1;
+            domain.vcpus().for_each(|vcpu| self.pause_vcpu(vcpu));
+        }
+        domain.vcpus().for_each(|vcpu| self.wait_stopped(vcpu));
+    }
+
+    /// Undoes [`hold`](Self::hold).
+    pub(crate) fn let_go(&self, domain: &Domain) {
+        let mut life = domain.life.lock();
+        life.holds -= 1;
+        domain.vcpus().for_each(|vcpu| self.unpause_vcpu(vcpu));
     }
 
     /// XEN_DOMCTL_pausedomain.

@@ -6,7 +6,8 @@ use super::watchdog::Watchdogs;
 use crate::Hypervisor;
 use crate::event::DomainEvents;
 use crate::grant::DomainGrants;
-use crate::memory::{Freed, GuestMemory, P2m, TablePool};
+use crate::memory::{Claim, Freed, GuestMemory, P2m, TablePool};
+use crate::pools::DomainPool;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,6 +42,8 @@ pub struct DomainConfig {
     pub ssidref: u32,
     /// Guest frames are machine frames (dom0 on arm64).
     pub direct_mapped: bool,
+    /// The number of its cpupool.
+    pub cpupool: u32,
 }
 
 /// A domain's stage-2 tables and the pool they come from.
@@ -65,6 +68,8 @@ pub(super) struct Life {
     pub(super) code: Option<ShutdownReason>,
     /// Holders of a pause by domctl.
     pub(super) controller_pauses: u32,
+    /// Holders of a pause inside the hypervisor.
+    pub(super) holds: u32,
     /// How far the teardown has come.
     pub(super) teardown: super::destroy::Teardown,
 }
@@ -93,6 +98,8 @@ pub struct Domain {
     pub events: DomainEvents,
     /// Its grant tables.
     pub grants: DomainGrants,
+    /// Which cpupool it is in.
+    pub pool: DomainPool,
     /// What depends on the kind of guest.
     pub guest: Box<dyn GuestKind>,
     /// HVM parameters.
@@ -106,6 +113,8 @@ pub struct Domain {
     pub(super) life: Mutex<Life, 2>,
     dying: AtomicBool,
     shut_down: AtomicBool,
+    /// Free frames that are kept back for it.
+    pub claim: Claim,
     tot_pages: AtomicU32,
     max_pages: AtomicU32,
 }
@@ -143,6 +152,7 @@ impl Domain {
                 pool: TablePool::new(config.id, config.privileged),
             }),
             events: DomainEvents::new(config.max_port),
+            pool: DomainPool::default(),
             grants: DomainGrants::new(config.max_grant_frames, config.max_maptrack_frames),
             guest,
             params: [const { AtomicU64::new(0) }; NR_PARAMS],
@@ -153,6 +163,7 @@ impl Domain {
             life: Mutex::new(Life { controller_pauses: 1, ..Life::default() }),
             dying: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
+            claim: Claim::default(),
             tot_pages: AtomicU32::new(0),
             max_pages: AtomicU32::new(u32::MAX),
         }))
@@ -184,7 +195,7 @@ impl Domain {
         let life = self.life.lock();
         let vcpu = Vcpu::new(self.id, id, life.pauses(), hv.machine.now_ns());
         self.guest.reset_context(id, &mut vcpu.context.lock());
-        if let Err(e) = hv.pools.add_vcpu(self, &vcpu) {
+        if let Err(e) = hv.pools.add_vcpu(hv, self, &vcpu) {
             hv.release_timers(TIMERS_PER_VCPU);
             return Err(e);
         }
@@ -253,6 +264,16 @@ impl Domain {
     /// Counts `pages` fewer.
     pub fn uncharge(&self, pages: u32) {
         self.tot_pages.fetch_sub(pages, Ordering::Relaxed);
+    }
+
+    /// XENMEM_claim_pages: keeps back as much free memory as it lacks to have `pages`; 0 gives that up.
+    ///
+    /// # Errors
+    /// EINVAL when it has a claim already, has as much, may not have as much, or is dying; ENOMEM.
+    pub fn claim_pages(&self, hv: &Hypervisor, pages: u64) -> Result<(), Errno> {
+        // The teardown marks the domain first and then gives the claim up, with the same lock.
+        let may = || pages <= u64::from(self.max_pages()) && !self.is_dying();
+        hv.frames.set_claim(&self.claim, self.tot_pages().into(), pages, may)
     }
 
     /// One of its frames is free again; true when it is dying and this was the last.

@@ -1,8 +1,8 @@
 //! A virtual CPU.
 
 use crate::event::VcpuEvents;
+use crate::pools::VcpuSched;
 use crate::runstate::Runstate;
-use crate::scheduling::VcpuSched;
 use crate::timer::{Timer, TimerKind};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};

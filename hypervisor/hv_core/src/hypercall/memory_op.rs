@@ -6,7 +6,7 @@
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::Domain;
 use crate::memory::{Kind, MAX_ORDER, PageGuard};
-use hal::Gfn;
+use hal::{Domid, Gfn};
 use xen_abi::Errno;
 use xen_abi::memory::*;
 use xen_abi::xen::DOMID_SELF;
@@ -38,6 +38,7 @@ pub fn memory_op(call: &Call<'_>) -> Outcome {
         XENMEM_remove_from_physmap => remove_from_physmap(call, arg),
         XENMEM_set_pod_target => pod_target(call, arg, true),
         XENMEM_get_pod_target => pod_target(call, arg, false),
+        XENMEM_claim_pages => claim_pages(call, arg, start),
         XENMEM_acquire_resource => acquire_resource(call, arg, start),
         _ => Err(Errno::ENOSYS),
     }
@@ -250,6 +251,24 @@ fn remove_from_physmap(call: &Call<'_>, arg: u64) -> Outcome {
     let request: RemoveFromPhysmap = call.guest().read(arg)?;
     let domain = call.managed_domain(request.domid)?;
     domain.clear_gfn(call.hv, Gfn(request.gpfn))?;
+    DONE
+}
+
+/// Keeps memory back for a domain that is to be built.
+fn claim_pages(call: &Call<'_>, arg: u64, start: u64) -> Outcome {
+    if start != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let request: MemoryReservation = call.guest().read(arg)?;
+    if !request.extent_start.is_null() || request.extent_order != 0 || request.mem_flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // No DOMID_SELF here, and no such domain is a bad argument.
+    let domain = Domid::new(request.domid).and_then(|id| call.hv.domains.get(id)).ok_or(Errno::EINVAL)?;
+    if !call.domain.privileged {
+        return Err(Errno::EPERM);
+    }
+    domain.claim_pages(call.hv, request.nr_extents)?;
     DONE
 }
 

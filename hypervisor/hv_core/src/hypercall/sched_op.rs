@@ -3,6 +3,8 @@
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::ShutdownReason;
 use crate::pcpu::Work;
+use crate::pools::errno;
+use ::sched::{CpuId, CpuMask};
 use hal::MachineOps as _;
 use xen_abi::Errno;
 use xen_abi::sched::*;
@@ -50,8 +52,30 @@ pub fn sched_op(call: &Call<'_>) -> Outcome {
             let request: SchedWatchdog = call.guest().read(arg)?;
             call.domain.watchdog(hv, request.id, request.timeout).map(|id| Flow::Done(u64::from(id)))
         }
+        SCHEDOP_pin_override => pin_override(call, arg),
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// SCHEDOP_pin_override: dom0's vCPU that calls stays on one pCPU, for firmware that wants that, until
+/// it calls again with a negative number.
+fn pin_override(call: &Call<'_>, arg: u64) -> Outcome {
+    if !call.domain.privileged {
+        return Err(Errno::EPERM);
+    }
+    let request: SchedPinOverride = call.guest().read(arg)?;
+    let cpu = match usize::try_from(request.pcpu) {
+        Ok(number) => Some(CpuId::new(number).ok_or(Errno::EINVAL)?),
+        Err(_) => None,
+    };
+    call.hv.pools.with_vcpu(call.hv, call.vcpu, |pool, unit, now| {
+        let done = match cpu {
+            Some(cpu) => pool.pin(unit, cpu, now),
+            None => pool.unpin(unit, now),
+        };
+        (done.map(|_| ()).map_err(errno), done.unwrap_or(CpuMask::EMPTY))
+    })??;
+    DONE
 }
 
 /// The reason that a guest gives: any that fits, as the tools are who look at it.

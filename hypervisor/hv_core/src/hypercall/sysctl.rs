@@ -1,11 +1,10 @@
 //! HYPERVISOR_sysctl (sysctl.h): what the control domain asks of the machine as a whole. Interface
 //! 0x15, of Xen 4.17.
 
-use super::{Call, DONE, Flow, Outcome, bitmap, domctl};
-use crate::scheduling::errno;
-use ::sched::CpuMask;
+mod cpupool;
+
+use super::{Call, DONE, Flow, Outcome, domctl};
 use hal::{MachineOps as _, PAGE_SHIFT};
-use xen_abi::domctl::XEN_SCHEDULER_CREDIT2;
 use xen_abi::sysctl::*;
 use xen_abi::{Errno, GuestHandle};
 use zerocopy::FromZeros as _;
@@ -30,7 +29,9 @@ pub fn sysctl(call: &Call<'_>) -> Outcome {
     match op.cmd {
         XEN_SYSCTL_readconsole => read_console(call, &mut op)?,
         XEN_SYSCTL_physinfo => physinfo(call, &mut op),
-        XEN_SYSCTL_sched_id => op.write_payload(&SchedId { sched_id: scheduler(call) }),
+        XEN_SYSCTL_sched_id => {
+            op.write_payload(&SchedId { sched_id: call.hv.options.scheduler.abi_id() });
+        }
         XEN_SYSCTL_getdomaininfolist => {
             if let Some(next) = list_domains(call, &mut op, progress)? {
                 return Ok(Flow::Again([at, next, 0, 0, 0]));
@@ -41,16 +42,16 @@ pub fn sysctl(call: &Call<'_>) -> Outcome {
         XEN_SYSCTL_availheap => avail_heap(call, &mut op),
         XEN_SYSCTL_cputopoinfo => cpu_topology(call, &mut op)?,
         XEN_SYSCTL_numainfo => numa_info(call, &mut op)?,
-        XEN_SYSCTL_cpupool_op => cpupool_op(call, &mut op)?,
-        XEN_SYSCTL_scheduler_op => scheduler_op(call, &mut op)?,
+        XEN_SYSCTL_cpupool_op => {
+            if !cpupool::op(call, &mut op)? {
+                return Ok(Flow::Again([at, progress, 0, 0, 0]));
+            }
+        }
+        XEN_SYSCTL_scheduler_op => cpupool::scheduler_op(call, &mut op)?,
         _ => return Err(Errno::ENOSYS),
     }
     call.guest().write(at, &op)?;
     DONE
-}
-
-fn scheduler(call: &Call<'_>) -> u32 {
-    call.hv.pools.with(call.hv, |pool, _| (pool.kind().abi_id(), CpuMask::EMPTY))
 }
 
 fn read_console(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
@@ -83,6 +84,7 @@ fn physinfo(call: &Call<'_>, op: &mut Sysctl) {
     info.capabilities = hv.platform.capabilities() | XEN_SYSCTL_PHYSCAP_gnttab_v1;
     info.total_pages = hv.frames.total();
     info.free_pages = hv.frames.free_frames();
+    info.outstanding_pages = hv.frames.claimed_frames();
     info.max_mfn = hv.frames.end().0.wrapping_sub(1);
     op.write_payload(&info);
 }
@@ -177,54 +179,6 @@ fn numa_info(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
         call.guest().write(request.distance.0, &LOCAL_DISTANCE)?;
     }
     request.num_nodes = if only_counts { 1 } else { fit(request.num_nodes, 1) };
-    op.write_payload(&request);
-    Ok(())
-}
-
-/// Pool 0 has all pCPUs; others cannot be made yet.
-fn cpupool_op(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
-    let mut request: CpupoolOp = op.read_payload();
-    match request.op {
-        XEN_SYSCTL_CPUPOOL_OP_INFO => {
-            // The first pool whose number is the one asked for, or higher.
-            if request.cpupool_id > 0 {
-                return Err(Errno::ENOENT);
-            }
-            let (domains, cpus) =
-                call.hv.pools.with(call.hv, |pool, _| ((pool.domain_count(), pool.cpus()), CpuMask::EMPTY));
-            request.sched_id = scheduler(call);
-            request.n_dom = domains as u32;
-            bitmap::write_cpus(call, &request.cpumap, cpus)?;
-        }
-        XEN_SYSCTL_CPUPOOL_OP_FREEINFO => bitmap::write_cpus(call, &request.cpumap, CpuMask::EMPTY)?,
-        _ => return Err(Errno::ENOSYS),
-    }
-    op.write_payload(&request);
-    Ok(())
-}
-
-fn scheduler_op(call: &Call<'_>, op: &mut Sysctl) -> Result<(), Errno> {
-    let mut request: SchedulerOp = op.read_payload();
-    if request.cpupool_id != 0 {
-        return Err(Errno::ESRCH);
-    }
-    if request.sched_id != XEN_SCHEDULER_CREDIT2 || scheduler(call) != XEN_SCHEDULER_CREDIT2 {
-        return Err(Errno::EINVAL);
-    }
-    match request.cmd {
-        XEN_SYSCTL_SCHEDOP_putinfo => {
-            let wanted: Credit2Schedule = request.read_payload();
-            let set =
-                |pool: &mut ::sched::Pool, _| (pool.set_ratelimit_us(wanted.ratelimit_us), CpuMask::EMPTY);
-            call.hv.pools.with(call.hv, set).map_err(errno)?;
-        }
-        XEN_SYSCTL_SCHEDOP_getinfo => {
-            let get = |pool: &mut ::sched::Pool, _| (pool.ratelimit_us(), CpuMask::EMPTY);
-            let ratelimit_us = call.hv.pools.with(call.hv, get).map_err(errno)?;
-            request.write_payload(&Credit2Schedule { ratelimit_us });
-        }
-        _ => return Err(Errno::EINVAL),
-    }
     op.write_payload(&request);
     Ok(())
 }

@@ -173,7 +173,7 @@ hypercalls! {
         21 access_op option "MEM_ACCESS",
         22 sharing_op absent,
         23 add_to_physmap_batch partial "no dev_mmio space: for a dom0 with ACPI",
-        24 claim_pages missing,
+        24 claim_pages done,
         25 machphys_compat_mfn_list absent,
         26 get_vnumainfo missing,
         27 reserved_device_memory_map missing,
@@ -231,7 +231,7 @@ hypercalls! {
         4 remote_shutdown done,
         5 shutdown_code done,
         6 watchdog done,
-        7 pin_override missing,
+        7 pin_override done,
     }
     32 event_channel_op = event::event_channel_op {
         0 bind_interdomain done,
@@ -285,7 +285,7 @@ hypercalls! {
         15 lockprof_op option "DEBUG_LOCK_PROFILE",
         16 cputopoinfo done,
         17 numainfo done,
-        18 cpupool_op partial "pool 0 only: no create, destroy, addcpu, rmcpu, movedomain",
+        18 cpupool_op done,
         19 scheduler_op done,
         20 coverage_op option "COVERAGE",
         21 psr_cmt_op absent,

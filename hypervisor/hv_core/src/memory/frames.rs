@@ -5,6 +5,10 @@
 //! one reference; the frame is freed when the last one goes. References are only made through
 //! [`PageGuard`](super::PageGuard).
 //!
+//! Free frames can be *claimed*: kept back for a domain that is to be filled, so that whoever starts to
+//! build it knows that the memory will be there (XENMEM_claim_pages). What is claimed is free, but only
+//! the claim's owner is given it.
+//!
 //! A record of zero is a frame that nobody can refer to: free, absent, or kept by the hypervisor.
 
 use super::buddy::{Buddy, MAX_ORDER};
@@ -12,6 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
 use lock::Mutex;
 use machine::Machine;
+use xen_abi::Errno;
 
 /// References to the frame.
 const COUNT: u64 = 0xffff_ffff;
@@ -72,7 +77,21 @@ pub struct Frames {
     base: Mfn,
     records: &'static [AtomicU64],
     buddy: Mutex<Buddy, 20>,
+    /// Frames kept back for all claims; changed with `buddy` locked.
+    claimed: AtomicU64,
     total: u64,
+}
+
+/// The frames that are kept back for a domain. The number changes only with the free frames locked.
+#[derive(Debug, Default)]
+pub struct Claim(AtomicU64);
+
+impl Claim {
+    /// How many frames are kept back.
+    #[inline]
+    pub fn frames(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Frames {
@@ -89,7 +108,7 @@ impl Frames {
             }
             buddy.add_range(first, end);
         }
-        Some(Self { base, records, buddy: Mutex::new(buddy), total })
+        Some(Self { base, records, buddy: Mutex::new(buddy), claimed: AtomicU64::new(0), total })
     }
 
     /// The number of frames of RAM.
@@ -100,6 +119,75 @@ impl Frames {
     /// The number of free frames.
     pub fn free_frames(&self) -> u64 {
         self.buddy.lock().free_frames()
+    }
+
+    /// The number of free frames that are kept back for claims.
+    pub fn claimed_frames(&self) -> u64 {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Takes a block of free frames, out of a claim as far as that goes. Frames that others claim are
+    /// not given.
+    fn take(&self, order: u32, claim: Option<&Claim>) -> Option<u64> {
+        let count = 1u64 << order;
+        let mut buddy = self.buddy.lock();
+        let claimed = self.claimed_frames();
+        if claimed == 0 {
+            return buddy.alloc(order);
+        }
+        let own = claim.map_or(0, Claim::frames);
+        if own < count && claimed.saturating_add(count) > buddy.free_frames() {
+            return None;
+        }
+        let first = buddy.alloc(order)?;
+        if let Some(claim) = claim {
+            let used = own.min(count);
+            claim.0.store(own - used, Ordering::Relaxed);
+            self.claimed.store(claimed.saturating_sub(used), Ordering::Relaxed);
+        }
+        Some(first)
+    }
+
+    /// Keeps back frames for a domain, so that with the `has` that it has it can get to `pages`; 0 gives
+    /// the claim up. `may` is asked with the lock held.
+    ///
+    /// # Errors
+    /// EINVAL when there is a claim already, when the domain has as much, or when `may` says no; ENOMEM
+    /// when so much is not free.
+    pub fn set_claim(
+        &self,
+        claim: &Claim,
+        has: u64,
+        pages: u64,
+        may: impl FnOnce() -> bool,
+    ) -> Result<(), Errno> {
+        let buddy = self.buddy.lock();
+        let own = claim.frames();
+        if pages == 0 {
+            claim.0.store(0, Ordering::Relaxed);
+            self.claimed.fetch_sub(own, Ordering::Relaxed);
+            return Ok(());
+        }
+        if own != 0 || pages <= has || !may() {
+            return Err(Errno::EINVAL);
+        }
+        let more = pages - has;
+        if more > buddy.free_frames().saturating_sub(self.claimed_frames()) {
+            return Err(Errno::ENOMEM);
+        }
+        claim.0.store(more, Ordering::Relaxed);
+        self.claimed.fetch_add(more, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A frame came back from a domain that has a claim: it is kept back too.
+    pub(crate) fn grow_claim(&self, claim: &Claim) {
+        let _buddy = self.buddy.lock();
+        let own = claim.frames();
+        if own != 0 {
+            claim.0.store(own + 1, Ordering::Relaxed);
+            self.claimed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The lowest frame.
@@ -121,10 +209,22 @@ impl Frames {
     /// also for observers without caches. The block is given back frame by frame. `None` when no
     /// such block is free.
     pub fn alloc(&self, machine: &Machine, order: u32, owner: Domid, usage: Use) -> Option<Mfn> {
+        self.alloc_claimed(machine, order, owner, usage, None)
+    }
+
+    /// As [`alloc`](Self::alloc), out of the owner's claim.
+    pub fn alloc_claimed(
+        &self,
+        machine: &Machine,
+        order: u32,
+        owner: Domid,
+        usage: Use,
+        claim: Option<&Claim>,
+    ) -> Option<Mfn> {
         if order > MAX_ORDER {
             return None;
         }
-        let first = self.base.plus(self.buddy.lock().alloc(order)?);
+        let first = self.base.plus(self.take(order, claim)?);
         match usage {
             Use::Memory => machine.zero_and_clean_frames(first, 1 << order),
             Use::Shared | Use::Table => {
@@ -168,7 +268,7 @@ impl Frames {
         if order > MAX_ORDER {
             return None;
         }
-        Some(self.base.plus(self.buddy.lock().alloc(order)?))
+        Some(self.base.plus(self.take(order, None)?))
     }
 
     /// Gives back what [`alloc_private`](Self::alloc_private) gave.

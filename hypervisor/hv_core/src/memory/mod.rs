@@ -12,7 +12,7 @@ mod window;
 pub use buddy::MAX_ORDER;
 #[cfg(test)]
 pub(crate) use frames::InspectedFrame;
-pub use frames::{Frames, Freed, Use};
+pub use frames::{Claim, Frames, Freed, Use};
 pub use guest::{Fault, GuestBytes, GuestMemory};
 pub use p2m::{Entry, Kind, MapError, P2m, Removed};
 pub use page::{HeldPage, PageGuard};

@@ -130,7 +130,8 @@ impl Domain {
         if !self.charge(count as u32) {
             return Err(Errno::ENOMEM);
         }
-        let Some(mfn) = hv.frames.alloc(hv.machine, order, self.id, Use::Memory) else {
+        let Some(mfn) = hv.frames.alloc_claimed(hv.machine, order, self.id, Use::Memory, Some(&self.claim))
+        else {
             self.uncharge(count as u32);
             return Err(Errno::ENOMEM);
         };

@@ -229,6 +229,9 @@ fn check_frames(world: &World, records: &[InspectedFrame], counts: &Counts) {
         free += u64::from(record.free);
     }
     assert_eq!(free, frames.free_frames(), "free frames");
+    let claims: u64 = all_domains(world).iter().map(|domain| domain.claim.frames()).sum();
+    assert_eq!(claims, frames.claimed_frames(), "claims");
+    assert!(claims <= free, "more is claimed than is free");
     let strange = counts.keys().find(|mfn| !(frames.start().0..frames.end().0).contains(mfn));
     assert_eq!(strange, None, "a reference to no frame");
 }

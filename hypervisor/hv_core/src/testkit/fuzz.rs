@@ -24,7 +24,7 @@ use xen_abi::hvm::hvm_op::HvmParam;
 use xen_abi::memory::*;
 use xen_abi::platform::{PlatformOp, XENPF_INTERFACE_VERSION};
 use xen_abi::sched::*;
-use xen_abi::sysctl::{Sysctl, XEN_SYSCTL_INTERFACE_VERSION};
+use xen_abi::sysctl::{CpupoolOp, Sysctl, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_cpupool_op};
 use xen_abi::vcpu::*;
 use xen_abi::xen::*;
 use xen_abi::{GuestHandle, Plain};
@@ -222,6 +222,14 @@ impl Fuzzer {
         self.call(caller, __HYPERVISOR_domctl, [ARGS.0, 0, 0, 0, 0])
     }
 
+    fn sysctl<T: Plain>(&self, caller: &Arc<Domain>, cmd: u32, payload: &T) -> bool {
+        let mut op = Sysctl::new_zeroed();
+        (op.cmd, op.interface_version) = (cmd, XEN_SYSCTL_INTERFACE_VERSION);
+        op.write_payload(payload);
+        self.put(caller, ARGS, &op);
+        self.call(caller, __HYPERVISOR_sysctl, [ARGS.0, 0, 0, 0, 0])
+    }
+
     fn do_act(&mut self, caller: &Arc<Domain>, act: &Act) {
         let [a, b, c, d, e, f, ..] = act.with;
         match act.kind {
@@ -399,6 +407,18 @@ impl Fuzzer {
                 let context = VcpuContext { vcpu: u32::from(c % 3), _gap0: 0, ctxt };
                 self.domctl(caller, XEN_DOMCTL_setvcpucontext, target, &context)
             }
+            11 => {
+                let mut pool = CpupoolOp::new_zeroed();
+                (pool.op, pool.cpupool_id, pool.sched_id) =
+                    (u32::from(c % 8), u32::from(d % 3), 6 + u32::from(d / 128) * 3);
+                (pool.domid, pool.cpu) = (target.into(), u32::from(d % 5) % 3);
+                self.sysctl(caller, XEN_SYSCTL_cpupool_op, &pool)
+            }
+            12 => {
+                let mut claim = MemoryReservation::new_zeroed();
+                (claim.domid, claim.nr_extents) = (target, u64::from(c) * 2 * u64::from(d % 4));
+                self.op(caller, __HYPERVISOR_memory_op, XENMEM_claim_pages, &claim)
+            }
             // The whole machine's memory takes long to clean.
             _ if u32::from(c % 90) == XEN_DOMCTL_set_paging_mempool_size => false,
             _ => {
@@ -408,7 +428,7 @@ impl Fuzzer {
             }
         };
         if done {
-            const WHAT: [&str; 11] = [
+            const WHAT: [&str; 13] = [
                 "domain destroyed",
                 "memory limited",
                 "table pool set",
@@ -420,6 +440,8 @@ impl Fuzzer {
                 "domain created",
                 "vCPUs made",
                 "vCPU context set",
+                "cpupools changed",
+                "memory claimed",
             ];
             self.note(WHAT.get(usize::from(a % 16)).unwrap_or(&"another domctl"));
         }

@@ -7,7 +7,7 @@ use crate::{Hypervisor, Local, Work};
 use alloc::sync::Arc;
 use hal::PcpuId;
 use machine::Regs;
-use sched::{CpuId, CpuMask};
+use sched::{CpuId, CpuMask, Pool};
 
 /// A pCPU: what its trap handler has.
 pub struct Cpu {
@@ -82,10 +82,8 @@ impl Cpu {
 pub fn pin(world: &World, vcpu: &Arc<Vcpu>, cpu: u32) {
     let mut mask = CpuMask::EMPTY;
     mask.insert(CpuId::new(cpu as usize).unwrap());
-    world.hv.pools.with(world.hv, |pool, now| {
-        let unit = vcpu.sched.unit().unwrap();
-        ((), pool.set_affinity(unit, mask, mask, now).unwrap())
-    });
+    let set = |pool: &mut Pool, unit, now| ((), pool.set_affinity(unit, mask, mask, now).unwrap());
+    world.hv.pools.with_vcpu(world.hv, vcpu, set).unwrap();
 }
 
 /// Ties all vCPUs of a domain to a pCPU.

@@ -69,7 +69,6 @@ fn configuration_that_cannot_be_had_is_refused() {
         CreateDomainCommon { max_grant_frames: i32::MAX, ..good },
         CreateDomainCommon { max_maptrack_frames: 1025, ..good },
         CreateDomainCommon { vmtrace_size: 4096, ..good },
-        CreateDomainCommon { cpupool_id: 1, ..good },
     ];
     for config in bad {
         assert_eq!(world.create(5, config), Err(Errno::EINVAL), "{config:?}");

@@ -78,6 +78,8 @@ fn random_acts_reach_what_they_are_for() {
         "copy by grant",
         "domain destroyed",
         "domain created",
+        "cpupools changed",
+        "memory claimed",
         "event channel bound",
         "vcpu_info placed",
         "FIFO control block",

@@ -322,6 +322,7 @@ fn direct_mapped(world: &World) -> (Arc<Domain>, u64) {
         flags: 3,
         ssidref: 0,
         direct_mapped: true,
+        cpupool: 0,
     };
     let domain = world.hv.create_domain(&config, &[]).unwrap();
     let first = world.hv.frames.end().0 - GUEST_PAGES;

@@ -1,6 +1,8 @@
 //! The core as guests and tools see it: hypercalls on the fake machine.
 
+mod claims;
 mod console;
+mod cpupool;
 mod create;
 mod domctl;
 mod features;

@@ -9,7 +9,6 @@ use arch_fake::{MachineEnd, catch_end};
 use xen_abi::domctl::XEN_SCHEDULER_CREDIT2;
 use xen_abi::domctl::v4_17::arm64::GetDomainInfo;
 use xen_abi::sysctl::*;
-use xen_abi::xen::*;
 use xen_abi::{Errno, GuestHandle, Plain};
 use zerocopy::FromZeros as _;
 
@@ -100,28 +99,6 @@ fn domains_are_listed_in_order_however_many() {
 }
 
 #[test]
-fn pool_0_has_everything() {
-    let world = World::new();
-    let dom0 = world.get(0);
-    world.domain(5, 1);
-    let pool = |op: u32, cpupool_id: u32| {
-        let mut request = CpupoolOp::new_zeroed();
-        (request.op, request.cpupool_id) = (op, cpupool_id);
-        request.cpumap = XenctlBitmap { bitmap: world.list(&dom0, 0, &[u64::MAX]), nr_bits: 64, _gap0: 0 };
-        ask(&world, XEN_SYSCTL_cpupool_op, &request)
-    };
-    let info = pool(XEN_SYSCTL_CPUPOOL_OP_INFO, 0).unwrap();
-    assert_eq!((info.cpupool_id, info.sched_id, info.n_dom), (0, XEN_SCHEDULER_CREDIT2, 2));
-    assert_eq!(world.take::<u64>(&dom0, LISTS), 3);
-    assert_eq!(pool(XEN_SYSCTL_CPUPOOL_OP_INFO, 1), Err(Errno::ENOENT));
-    pool(XEN_SYSCTL_CPUPOOL_OP_FREEINFO, 0).unwrap();
-    assert_eq!(world.take::<u64>(&dom0, LISTS), 0, "no pCPU is in no pool");
-    for op in [0, XEN_SYSCTL_CPUPOOL_OP_CREATE, XEN_SYSCTL_CPUPOOL_OP_DESTROY, 99] {
-        assert_eq!(pool(op, 0), Err(Errno::ENOSYS), "{op}");
-    }
-}
-
-#[test]
 fn parameters_of_the_scheduler_are_told_and_set() {
     let world = World::new();
     let op = |cpupool_id: u32, sched_id: u32, cmd: u32, ratelimit_us: u32| {
@@ -146,12 +123,13 @@ fn parameters_of_the_scheduler_begin_as_the_options_say() {
     let options = Options { ratelimit_us: 2500, cap_period_ms: 20, ..Options::default() };
     let world = World::with_options(options);
     world.domain(5, 1);
-    let text = world.hv.pools.with(world.hv, |pool, now| {
+    let text = world.hv.pools.with_domain(world.hv, &world.get(5), |pool, now| {
         pool.set_domain_params(5, DomainParams { weight: 0, cap: 40 }, now).unwrap();
         let mut text = String::new();
         pool.dump(&mut text, now).unwrap();
         (text, CpuMask::EMPTY)
     });
+    let text = text.unwrap();
     // 40 % of 20 ms.
     assert!(text.contains("ratelimit 2500 us") && text.contains("cap 40, budget 8000 us"), "{text}");
 }

@@ -225,3 +225,38 @@ fn move_to_a_pool_that_cannot_take_it_changes_nothing() {
     assert!(from.contains(unit));
     assert_eq!(from.wake(unit, 0), Some(cpu(0)));
 }
+
+#[test]
+fn pinned_unit_stays_until_it_is_let_go() {
+    let mut pool = pool(SchedKind::Credit2, 0, &[0, 1]);
+    pool.add_domain(1, 0).unwrap();
+    let unit = add(&mut pool, 1, 0, mask(&[0]));
+    assert_eq!(pool.unpin(unit, 0), Err(Error::Invalid));
+    assert_eq!(pool.pin(unit, cpu(2), 0), Err(Error::Invalid));
+    pool.pin(unit, cpu(1), 0).unwrap();
+    assert!(pool.has_pinned(cpu(1)) && !pool.has_pinned(cpu(0)));
+    assert_eq!(pool.pin(unit, cpu(1), 0), Err(Error::Busy));
+    assert_eq!(pool.set_affinity(unit, CpuMask::ALL, CpuMask::ALL, 0), Err(Error::Busy));
+    assert_eq!(pool.remove_cpu(cpu(1), 0), Err(Error::Busy));
+    let mut other = Pool::with_handles(SchedKind::Credit2, 9, 4, mask(&[3]), 0).unwrap();
+    assert_eq!(pool.move_domain(&mut other, 1, 0, &mut |_, _| ()), Err(Error::Busy));
+    pool.wake(unit, 0);
+    assert_eq!(decide(&mut pool, 0, MS), None);
+    assert_eq!(decide(&mut pool, 1, MS), Some(unit));
+    // The pCPU of its affinity has left meanwhile.
+    assert!(pool.remove_cpu(cpu(0), 2 * MS).unwrap().done);
+    pool.unpin(unit, 2 * MS).unwrap();
+    assert_eq!(pool.unit_info(unit, 2 * MS).unwrap().hard, CpuMask::ALL);
+    pool.sleep(unit);
+    decide(&mut pool, 1, 3 * MS);
+    let mut handle = None;
+    pool.move_domain(&mut other, 1, 4 * MS, &mut |_, unit| handle = Some(unit)).unwrap();
+    let handle = handle.unwrap();
+    assert_eq!((unit.pool(), handle.pool(), other.id()), (0, 4, 9));
+    assert_eq!(UnitId::from_bits(handle.to_bits()), Some(handle));
+    assert_eq!(UnitId::from_bits(0), None);
+    // A unit that goes takes its pin with it.
+    other.pin(handle, cpu(3), 4 * MS).unwrap();
+    other.remove_unit(handle).unwrap();
+    assert!(!other.has_pinned(cpu(3)));
+}

@@ -62,9 +62,11 @@ pub(in crate::hypercall) fn domain_info(
     info.domain = domain.id.raw();
     info.flags = flags.bits();
     info.tot_pages = u64::from(domain.tot_pages());
+    info.outstanding_pages = domain.claim.frames();
     info.max_pages = u64::from(domain.max_pages());
     info.shared_info_frame = NO_FRAME;
     info.ssidref = domain.ssidref;
+    info.cpupool = hv.pools.id_of(domain);
     info.handle = *domain.handle.lock();
     info.gpaddr_bits = Stage2::GUEST_ADDR_BITS as u8;
     let mut arch = ArchConfig::new_zeroed();

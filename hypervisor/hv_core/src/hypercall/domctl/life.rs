@@ -42,7 +42,6 @@ fn check(call: &Call<'_>, wanted: u16, common: &CreateDomainCommon) -> Result<Do
     let valid = (1..=MAX_VCPUS).contains(&common.max_vcpus)
         && common.vmtrace_size == 0
         && common.iommu_opts == 0
-        && common.cpupool_id == 0
         && common.grant_opts == versions
         && versions == 1;
     if !valid {
@@ -67,6 +66,7 @@ fn check(call: &Call<'_>, wanted: u16, common: &CreateDomainCommon) -> Result<Do
         flags: common.flags,
         ssidref: common.ssidref,
         direct_mapped: false,
+        cpupool: common.cpupool_id,
     })
 }
 

@@ -3,8 +3,8 @@
 use super::{Done, other};
 use crate::domain::{Domain, Vcpu};
 use crate::hypercall::{Call, bitmap};
-use crate::scheduling::errno;
-use ::sched::{CpuMask, DomainParams};
+use crate::pools::errno;
+use ::sched::{CpuMask, DomainParams, SchedKind};
 use alloc::sync::Arc;
 use hal::MachineOps as _;
 use xen_abi::Errno;
@@ -129,15 +129,19 @@ pub(super) fn set_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) ->
     let request: VcpuAffinity = op.read_payload();
     let vcpu = find(domain, request.vcpu)?;
     check_affinity(&request)?;
+    if request.flags & XEN_VCPUAFFINITY_FORCE != 0 {
+        // Nothing to undo is fine too.
+        hv.pools
+            .with_vcpu(hv, vcpu, |pool, unit, now| ((), pool.unpin(unit, now).unwrap_or(CpuMask::EMPTY)))?;
+    }
     let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
     let (hard, soft) = affinities(call, &request, (info.hard, info.soft))?;
-    let online = hv.pools.with(hv, |pool, now| {
-        let unit = vcpu.sched.unit().ok_or(Errno::ESRCH);
-        match unit.and_then(|unit| pool.set_affinity(unit, hard, soft, now).map_err(errno)) {
+    let online = hv.pools.with_vcpu(hv, vcpu, |pool, unit, now| {
+        match pool.set_affinity(unit, hard, soft, now).map_err(errno) {
             Ok(kick) => (Ok(pool.cpus()), kick),
             Err(e) => (Err(e), CpuMask::EMPTY),
         }
-    })?;
+    })??;
     if request.flags & XEN_VCPUAFFINITY_HARD != 0 {
         bitmap::write_cpus(call, &request.cpumap_hard, hard.and(online))?;
     }
@@ -169,11 +173,12 @@ pub(super) fn get_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) ->
     let vcpu = find(domain, request.vcpu)?;
     check_affinity(&request)?;
     let info = hv.pools.info(hv, vcpu).ok_or(Errno::ESRCH)?;
+    let all = hv.pools.all_cpus();
     if request.flags & XEN_VCPUAFFINITY_HARD != 0 {
-        bitmap::write_cpus(call, &request.cpumap_hard, info.hard)?;
+        bitmap::write_cpus(call, &request.cpumap_hard, info.hard.and(all))?;
     }
     if request.flags & XEN_VCPUAFFINITY_SOFT != 0 {
-        bitmap::write_cpus(call, &request.cpumap_soft, info.soft)?;
+        bitmap::write_cpus(call, &request.cpumap_soft, info.soft.and(all))?;
     }
     Ok(Done::CopyBack)
 }
@@ -181,13 +186,21 @@ pub(super) fn get_affinity(call: &Call<'_>, domain: &Domain, op: &mut Domctl) ->
 /// XEN_DOMCTL_scheduler_op: a domain's weight and cap.
 pub(super) fn scheduler_op(call: &Call<'_>, domain: &Domain, op: &mut Domctl) -> Result<Done, Errno> {
     let mut request: SchedulerOp = op.read_payload();
-    if request.sched_id != XEN_SCHEDULER_CREDIT2 {
+    let hv = call.hv;
+    let kind = hv.pools.with_domain(hv, domain, |pool, _| (pool.kind(), CpuMask::EMPTY))?;
+    if request.sched_id != kind.abi_id() {
         return Err(Errno::EINVAL);
+    }
+    let known = matches!(request.cmd, XEN_DOMCTL_SCHEDOP_getinfo | XEN_DOMCTL_SCHEDOP_putinfo);
+    // The null scheduler has no parameters: any are as good as none.
+    if known && kind == SchedKind::Null {
+        return Ok(Done::CopyBack);
     }
     let domid = domain.id.raw();
     match request.cmd {
         XEN_DOMCTL_SCHEDOP_getinfo => {
-            let params = call.hv.pools.with(call.hv, |pool, _| (pool.domain_params(domid), CpuMask::EMPTY));
+            let params =
+                hv.pools.with_domain(hv, domain, |pool, _| (pool.domain_params(domid), CpuMask::EMPTY))?;
             let params = params.map_err(errno)?;
             request.write_payload(&SchedCredit2 { weight: params.weight, cap: params.cap });
             op.write_payload(&request);
@@ -196,10 +209,12 @@ pub(super) fn scheduler_op(call: &Call<'_>, domain: &Domain, op: &mut Domctl) ->
         XEN_DOMCTL_SCHEDOP_putinfo => {
             let wanted: SchedCredit2 = request.read_payload();
             let params = DomainParams { weight: wanted.weight, cap: wanted.cap };
-            call.hv.pools.with(call.hv, |pool, now| match pool.set_domain_params(domid, params, now) {
-                Ok(kick) => (Ok(()), kick),
-                Err(e) => (Err(errno(e)), CpuMask::EMPTY),
-            })?;
+            hv.pools.with_domain(hv, domain, |pool, now| {
+                match pool.set_domain_params(domid, params, now) {
+                    Ok(kick) => (Ok(()), kick),
+                    Err(e) => (Err(errno(e)), CpuMask::EMPTY),
+                }
+            })??;
             Ok(Done::Plain)
         }
         // credit2 has no parameters of single vCPUs.
