@@ -230,6 +230,11 @@ impl BenchOptions {
     pub fn wants(&self, hypervisor: Hypervisor) -> bool {
         self.only.is_none_or(|only| only == hypervisor)
     }
+
+    /// Whether these rows are to be measured.
+    pub fn wants_rows(&self, rows: Rows) -> bool {
+        self.rows.is_none_or(|only| only == rows)
+    }
 }
 
 /// What `./x bench` measures.
@@ -239,6 +244,8 @@ pub enum Rows {
     Hypervisor,
     /// What Dom0's tools do.
     Tools,
+    /// DomUs' PV devices, and their memory.
+    Domains,
 }
 
 /// Options of `./x soak`.

@@ -2,7 +2,9 @@
 
 /// Where Dom0's memory lies: its kernel runs here before it turns its page tables on.
 const DOM0_MEMORY: core::ops::Range<u64> = 0x6000_0000..0xa000_0000;
-/// The lowest address of the benchmark program; the hypervisor's own addresses lie below.
+/// Where static programs of user space lie: ours of Dom0, and busybox. Xen ends where they start.
+const STATIC_PROGRAMS: core::ops::Range<u64> = 0x40_0000..0x1000_0000;
+/// The lowest address of all other programs; the hypervisor's own addresses lie below.
 const USER_START: u64 = 0xaaaa_0000_0000;
 const KERNEL_START: u64 = 0xffff_0000_0000_0000;
 
@@ -38,7 +40,7 @@ pub enum Counter {
 pub fn owner(address: u64) -> Counter {
     if address >= KERNEL_START || DOM0_MEMORY.contains(&address) {
         Counter::Kernel
-    } else if address >= USER_START {
+    } else if address >= USER_START || STATIC_PROGRAMS.contains(&address) {
         Counter::User
     } else {
         Counter::Hypervisor
@@ -90,7 +92,9 @@ mod tests {
         }
         assert_eq!(owner(0x6000_0000), Counter::Kernel);
         assert_eq!(owner(0xffff_8000_0800_0000), Counter::Kernel);
-        assert_eq!(owner(0xaaaa_aaaa_0000), Counter::User);
+        for address in [0x40_0000, 0x6d_acb0, 0xaaaa_aaaa_0000] {
+            assert_eq!(owner(address), Counter::User);
+        }
         assert_eq!(owner(0xffff_f7ff_0000), Counter::User);
     }
 

@@ -7,6 +7,8 @@
 
 mod boot;
 mod counts;
+mod dom0;
+mod domains;
 mod profile;
 mod table;
 mod tools;
@@ -14,7 +16,7 @@ mod tools;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-use crate::build;
+use crate::build::{self, BootFiles};
 use crate::cargo;
 use crate::cli::{Arch, BenchOptions, Hypervisor, Kernel, Rows, Tools};
 use crate::debian;
@@ -25,6 +27,7 @@ use crate::unbuilt;
 use crate::workspace::Workspace;
 use boot::Files;
 use counts::Counts;
+use dom0::Stack;
 
 /// Measures and prints.
 ///
@@ -35,11 +38,20 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
         return Err(unbuilt::combination("counting instructions on amd64"));
     }
     let plugin = plugin(workspace)?;
-    if options.rows != Some(Rows::Tools) {
+    if options.wants_rows(Rows::Hypervisor) {
         hypervisor_rows(workspace, options, &plugin)?;
     }
-    if options.rows != Some(Rows::Hypervisor) {
-        tools_rows(workspace, options, &plugin)?;
+    if options.wants_rows(Rows::Tools) {
+        let [ours, debian] = whole_stacks(workspace, options, "of the tools", |files, stack| {
+            tools::run(workspace, &plugin, files, stack)
+        })?;
+        table::print_tools(ours.as_ref(), debian.as_ref());
+    }
+    if options.wants_rows(Rows::Domains) {
+        let [ours, debian] = whole_stacks(workspace, options, "for DomUs", |files, stack| {
+            domains::run(workspace, &plugin, files, stack)
+        })?;
+        table::print_domains(ours.as_ref(), debian.as_ref());
     }
     Ok(())
 }
@@ -85,22 +97,24 @@ fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path)
     Ok(())
 }
 
-/// The work of Dom0's tools: ours on our hypervisor beside Debian's on Debian's.
-fn tools_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path) -> Result<()> {
-    let mut measured = Vec::new();
-    for (hypervisor, tools) in [(Hypervisor::Ours, Tools::Ours), (Hypervisor::Debian, Tools::Debian)] {
+/// What is measured with a whole Dom0, by our tools on our hypervisor and by Debian's on Debian's, where wanted.
+fn whole_stacks<T>(
+    workspace: &Workspace,
+    options: &BenchOptions,
+    what: &str,
+    run: impl Fn(BootFiles, Stack) -> Result<T>,
+) -> Result<[Option<T>; 2]> {
+    let measure = |hypervisor, tools| -> Result<Option<T>> {
         if !options.wants(hypervisor) {
-            continue;
+            return Ok(None);
         }
         let files = build::boot_files(workspace, options.arch, hypervisor, Kernel::V6_1)?;
-        let step = report::step(format!("Counting instructions of {tools} on {hypervisor}"));
-        measured.push((hypervisor, tools::run(workspace, plugin, files, hypervisor, tools)?));
+        let step = report::step(format!("Counting instructions {what}: {tools} on {hypervisor}"));
+        let measured = run(files, Stack { hypervisor, tools })?;
         step.done();
-    }
-    let find =
-        |wanted| measured.iter().find(|(hypervisor, _)| *hypervisor == wanted).map(|(_, totals)| totals);
-    table::print_tools(find(Hypervisor::Ours), find(Hypervisor::Debian));
-    Ok(())
+        Ok(Some(measured))
+    };
+    Ok([measure(Hypervisor::Ours, Tools::Ours)?, measure(Hypervisor::Debian, Tools::Debian)?])
 }
 
 fn failures(hypervisor: Hypervisor, counts: &Counts) -> Vec<String> {

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use super::counts::{Counts, EVENTS};
+use super::counts::{Cost, Counts, EVENTS};
+use super::domains::Costs;
 use super::tools::Totals;
 
 /// A row: its number and name in the benchmark program, what it is, and what Xen 4.17 once gave.
@@ -126,6 +127,37 @@ pub fn print_tools(ours: Option<&Totals>, debian: Option<&Totals>) {
     for (name, about) in TOOLS_LINES {
         let number = |totals: Option<&Totals>| totals?.get(name).copied();
         row(name, number(ours), number(debian), None, about);
+    }
+}
+
+/// The rows of DomUs: name and what it is.
+const DOMAINS_LINES: [(&str, &str); 8] = [
+    ("disk-read", "4 KiB read from a PV disk, to its arrival"),
+    ("disk-write", "4 KiB written to a PV disk, to its arrival"),
+    ("net-packet", "a small UDP packet, each waiting for the one before"),
+    ("net-kib", "a KiB more in such a packet"),
+    ("stream-packet", "a small UDP packet of 32 in a row"),
+    ("stream-kib", "a KiB more in such a packet"),
+    ("create-mib", "a MiB of a domain's memory, xl create -p"),
+    ("destroy-mib", "the same, xl destroy"),
+];
+
+/// Prints what DomUs cost; a stack may be left out.
+pub fn print_domains(ours: Option<&Costs>, debian: Option<&Costs>) {
+    for (title, of) in [
+        (
+            "Instructions in the hypervisor for DomUs; ours on ours, Debian's tools on Xen 4.17",
+            (|cost| cost.hypervisor) as fn(&Cost) -> f64,
+        ),
+        ("The same, of hypervisor, all kernels and user space", |cost| cost.total),
+    ] {
+        println!();
+        println!("{title}");
+        heading();
+        for (name, about) in DOMAINS_LINES {
+            let number = |costs: Option<&Costs>| costs?.get(name).map(of);
+            row(name, number(ours), number(debian), None, about);
+        }
     }
 }
 

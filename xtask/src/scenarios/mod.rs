@@ -13,6 +13,8 @@ mod several;
 mod tools;
 mod verbs;
 
+pub use checks::{DOMAIN_CHANGE, wait_for_boot};
+
 use anyhow::{Context, Result};
 
 use crate::build;
