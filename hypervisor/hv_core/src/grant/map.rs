@@ -2,24 +2,29 @@
 
 use super::GrantError;
 use super::maptrack::Mapping;
+use super::peer::Peers;
 use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::hypercall::Call;
-use hal::Gaddr;
+use crate::memory::{Fault, GuestWindow};
+use core::mem::offset_of;
+use hal::{Domid, Gaddr};
 use xen_abi::grant_table::*;
-use xen_abi::xen::DOMID_SELF;
+
+/// Mappings that are ended with one flush of the TLBs.
+pub(super) const TOGETHER: usize = 16;
 
 /// GNTTABOP_map_grant_ref: maps one grant and fills in handle, bus address and status.
 #[inline]
-pub(super) fn map(call: &Call<'_>, op: &mut GnttabMapGrantRef) {
-    op.status = match try_map(call, op) {
+pub(super) fn map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGrantRef) {
+    op.status = match try_map(call, peers, op) {
         Ok(()) => GNTST_okay,
         Err(GrantError(status)) => status,
     };
 }
 
 #[inline]
-fn try_map(call: &Call<'_>, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
+fn try_map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
     let (hv, domain) = (call.hv, call.domain);
     if op.flags & (GNTMAP_host_map | GNTMAP_device_map) == 0 {
         return Err(GrantError(GNTST_bad_gntref));
@@ -30,10 +35,9 @@ fn try_map(call: &Call<'_>, op: &mut GnttabMapGrantRef) -> Result<(), GrantError
     }
     let read_only = op.flags & GNTMAP_readonly != 0;
     let gfn = Gaddr(op.host_addr).frame();
-    let owner = call.any_domain(op.dom).ok().filter(|_| op.dom != DOMID_SELF);
-    let owner = owner.ok_or(GrantError(GNTST_bad_domain))?;
+    let owner = Domid::new(op.dom).and_then(|id| peers.get(id)).ok_or(GrantError(GNTST_bad_domain))?;
     let handle = domain.grants.maptrack.lock().reserve()?;
-    let pinned = owner.grants.table.lock().pin(hv, &owner, op.ref_, domain.id, !read_only);
+    let pinned = owner.grants.table.lock().pin(hv, owner, op.ref_, domain.id, !read_only);
     let page = match pinned {
         Ok(page) => page.keep(),
         Err(e) => {
@@ -55,32 +59,72 @@ fn try_map(call: &Call<'_>, op: &mut GnttabMapGrantRef) -> Result<(), GrantError
     Ok(())
 }
 
-/// GNTTABOP_unmap_grant_ref: ends a mapping, if its address is named.
+/// GNTTABOP_unmap_grant_ref: ends the mappings that the operations from `at` on name, at most `left` and [`TOGETHER`];
+/// returns their number. Each status is written when no translation of the page is left.
 #[inline]
-pub(super) fn unmap(call: &Call<'_>, op: &mut GnttabUnmapGrantRef) {
-    op.status = match try_unmap(call, op) {
-        Ok(()) => GNTST_okay,
-        Err(GrantError(status)) => status,
-    };
+pub(super) fn unmap(
+    call: &Call<'_>,
+    peers: &mut Peers<'_>,
+    window: &mut GuestWindow<'_>,
+    at: u64,
+    left: u64,
+) -> Result<u64, Fault> {
+    const SIZE: u64 = size_of::<GnttabUnmapGrantRef>() as u64;
+    let (mut ended, mut statuses) = (Ended::NONE, [GNTST_okay; TOGETHER]);
+    let (mut read, mut next) = (0, Some(at));
+    {
+        let mut maptrack = call.domain.grants.maptrack.lock();
+        for status in statuses.iter_mut().take(left.min(TOGETHER as u64) as usize) {
+            let Some(Ok(op)) = next.map(|at| window.read::<GnttabUnmapGrantRef>(at)) else { break };
+            let named = (op.host_addr != 0).then(|| Gaddr(op.host_addr).frame());
+            match maptrack.end(op.handle, named) {
+                Ok(mapping) => ended.add(mapping),
+                Err(GrantError(e)) => *status = e,
+            }
+            read += 1;
+            next = next.and_then(|at| at.checked_add(SIZE));
+        }
+    }
+    ended.complete(call.hv, call.domain, peers);
+    let field = offset_of!(GnttabUnmapGrantRef, status);
+    for (n, status) in (0..read).zip(&statuses) {
+        window.write_field(at + n * SIZE, field, status)?;
+    }
+    // The first that cannot be read is the call's end, when it comes to it.
+    if read == 0 { Err(Fault) } else { Ok(read) }
 }
 
-#[inline]
-fn try_unmap(call: &Call<'_>, op: &GnttabUnmapGrantRef) -> Result<(), GrantError> {
-    let named = (op.host_addr != 0).then(|| Gaddr(op.host_addr).frame());
-    let ended = call.domain.grants.maptrack.lock().end(op.handle, named)?;
-    if let Some(mapping) = ended {
-        end_mapping(call.hv, call.domain, mapping);
-    }
-    Ok(())
+/// Mappings that were taken out of the maptrack table, to be ended together.
+pub(super) struct Ended {
+    count: usize,
+    mappings: [Option<Mapping>; TOGETHER],
 }
 
-/// Takes a mapping that `domain` made out of its map, and then gives up the page and the grant.
-#[inline]
-pub(super) fn end_mapping(hv: &Hypervisor, domain: &Domain, mapping: Mapping) {
-    let Mapping { owner, gref, read_only, gfn, page } = mapping;
-    domain.remove_grants(hv, [(gfn, page.mfn())]);
-    if let Some(owner) = hv.domains.get(owner) {
-        owner.grants.table.lock().unpin(hv, gref, !read_only);
+impl Ended {
+    /// No mapping.
+    pub(super) const NONE: Self = Self { count: 0, mappings: [const { None }; TOGETHER] };
+
+    /// Adds one, if there is one; the caller counts [`TOGETHER`].
+    #[inline]
+    pub(super) fn add(&mut self, mapping: Option<Mapping>) {
+        if let (Some(mapping), Some(slot)) = (mapping, self.mappings.get_mut(self.count)) {
+            *slot = Some(mapping);
+            self.count += 1;
+        }
     }
-    page.release(hv);
+
+    /// Takes the mappings, which `domain` made, out of its map, and then gives up the pages and the grants.
+    #[inline]
+    pub(super) fn complete(&mut self, hv: &Hypervisor, domain: &Domain, peers: &mut Peers<'_>) {
+        let mappings = self.mappings.get_mut(..self.count).unwrap_or_default();
+        self.count = 0;
+        domain.remove_grants(hv, mappings.iter().flatten().map(|m| (m.gfn, m.page.mfn())));
+        for mapping in mappings {
+            let Some(Mapping { owner, gref, read_only, page, .. }) = mapping.take() else { continue };
+            if let Some(owner) = peers.get(owner) {
+                owner.grants.table.lock().unpin(hv, gref, !read_only);
+            }
+            page.release(hv);
+        }
+    }
 }

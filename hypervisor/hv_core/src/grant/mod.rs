@@ -12,6 +12,7 @@ mod inspect;
 mod map;
 mod maptrack;
 mod ops;
+mod peer;
 mod table;
 
 #[cfg(test)]
@@ -23,7 +24,9 @@ use crate::domain::Domain;
 use crate::memory::PageGuard;
 use core::fmt;
 use lock::Mutex;
+use map::Ended;
 use maptrack::Maptrack;
+use peer::Peers;
 use table::Table;
 use xen_abi::Errno;
 
@@ -75,15 +78,26 @@ impl DomainGrants {
     /// One step of a teardown: unmaps what the domain mapped of others, then gives up its entries.
     /// True when nothing is left. The domain is dying.
     pub(crate) fn teardown(&self, hv: &Hypervisor, domain: &Domain, budget: u64) -> bool {
-        for _ in 0..budget {
-            let Some(mapping) = self.maptrack.lock().take_any() else {
+        let mut peers = Peers::new(hv, domain);
+        for _ in 0..budget.div_ceil(map::TOGETHER as u64) {
+            let mut ended = Ended::NONE;
+            let mut more = true;
+            {
+                let mut maptrack = self.maptrack.lock();
+                for _ in 0..map::TOGETHER {
+                    let mapping = maptrack.take_any();
+                    more &= mapping.is_some();
+                    ended.add(mapping);
+                }
+            }
+            ended.complete(hv, domain, &mut peers);
+            if !more {
                 let frames = self.table.lock().take_frames();
                 for page in frames {
                     page.release(hv);
                 }
                 return true;
-            };
-            map::end_mapping(hv, domain, mapping);
+            }
         }
         false
     }

@@ -1,9 +1,11 @@
 //! HYPERVISOR_grant_table_op: lists of operations, each with a status of its own.
 
-use super::{GrantError, copy, map};
+use super::copy::Copier;
+use super::peer::Peers;
+use super::{GrantError, map};
 use crate::domain::Domain;
 use crate::hypercall::{Call, DONE, Flow, Outcome};
-use crate::memory::{GuestBytes, GuestWindow, PageGuard};
+use crate::memory::{Fault, GuestWindow, PageGuard};
 use alloc::sync::Arc;
 use core::mem::offset_of;
 use hal::{MachineOps as _, Maddr, PAGE_SIZE};
@@ -29,10 +31,10 @@ pub fn grant_table_op(call: &Call<'_>) -> Outcome {
         return Err(Errno::EINVAL);
     }
     match cmd {
-        GNTTABOP_map_grant_ref => each(call, list, count, |op| map::map(call, op)),
-        GNTTABOP_unmap_grant_ref => each(call, list, count, |op| map::unmap(call, op)),
-        GNTTABOP_copy => each(call, list, count, |op| copy::copy(call, op)),
-        GNTTABOP_swap_grant_ref => each(call, list, count, |op| swap(call, op)),
+        GNTTABOP_map_grant_ref => map_list(call, list, count),
+        GNTTABOP_unmap_grant_ref => unmap_list(call, list, count),
+        GNTTABOP_copy => copy_list(call, list, count),
+        GNTTABOP_swap_grant_ref => swap_list(call, list, count),
         GNTTABOP_query_size if count == 1 => query_size(call, list),
         GNTTABOP_get_version if count == 1 => get_version(call, list),
         GNTTABOP_get_status_frames if count == 1 => {
@@ -53,23 +55,64 @@ pub fn grant_table_op(call: &Call<'_>) -> Outcome {
     }
 }
 
-/// Runs `f` on each element of a list and writes the element back.
+/// Runs `f` on the list of operations: it is told where the next is and how many are left, and says how many it did.
 #[inline]
-fn each<T: GuestBytes>(call: &Call<'_>, list: u64, count: u64, f: impl Fn(&mut T)) -> Outcome {
+fn each<T>(
+    call: &Call<'_>,
+    list: u64,
+    count: u64,
+    mut f: impl FnMut(&mut GuestWindow<'_>, u64, u64) -> Result<u64, Fault>,
+) -> Outcome {
     let mut window = GuestWindow::new(call.guest());
-    let size = size_of::<T>() as u64;
-    let mut at = list;
-    for i in 0..count {
-        if i == BATCH {
+    let (mut at, mut done) = (list, 0);
+    while done < count {
+        if done >= BATCH {
             let [cmd, ..] = call.args;
-            return Ok(Flow::Again([cmd, at, count - i, 0, 0]));
+            return Ok(Flow::Again([cmd, at, count - done, 0, 0]));
         }
-        let mut op: T = window.read(at)?;
-        f(&mut op);
-        window.write(at, &op)?;
-        at = at.checked_add(size).ok_or(Errno::EFAULT)?;
+        let more = f(&mut window, at, count - done)?;
+        at = at.checked_add(more * size_of::<T>() as u64).ok_or(Errno::EFAULT)?;
+        done += more;
     }
     DONE
+}
+
+fn map_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
+    let mut peers = Peers::new(call.hv, call.domain);
+    each::<GnttabMapGrantRef>(call, list, count, |window, at, _| {
+        let mut op = window.read(at)?;
+        map::map(call, &mut peers, &mut op);
+        window.write(at, &op)?;
+        Ok(1)
+    })
+}
+
+fn unmap_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
+    let mut peers = Peers::new(call.hv, call.domain);
+    each::<GnttabUnmapGrantRef>(call, list, count, |window, at, left| {
+        map::unmap(call, &mut peers, window, at, left)
+    })
+}
+
+fn copy_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
+    let mut copier = Copier::new(call);
+    each::<GnttabCopy>(call, list, count, |window, at, _| {
+        let status = copier.copy(&window.read(at)?);
+        window.write_field(at, offset_of!(GnttabCopy, status), &status)?;
+        Ok(1)
+    })
+}
+
+fn swap_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
+    each::<GnttabSwapGrantRef>(call, list, count, |window, at, _| {
+        let op: GnttabSwapGrantRef = window.read(at)?;
+        let status = match call.domain.grants.table.lock().swap(call.hv, op.ref_a, op.ref_b) {
+            Ok(()) => GNTST_okay,
+            Err(GrantError(status)) => status,
+        };
+        window.write_field(at, offset_of!(GnttabSwapGrantRef, status), &status)?;
+        Ok(1)
+    })
 }
 
 /// Refuses each element of a list of an operation that translated domains cannot have: an element
@@ -132,13 +175,6 @@ fn get_version(call: &Call<'_>, at: u64) -> Outcome {
     op.version = 1;
     guest.write(at, &op)?;
     DONE
-}
-
-fn swap(call: &Call<'_>, op: &mut GnttabSwapGrantRef) {
-    op.status = match call.domain.grants.table.lock().swap(call.hv, op.ref_a, op.ref_b) {
-        Ok(()) => GNTST_okay,
-        Err(GrantError(status)) => status,
-    };
 }
 
 /// Cleans the cache lines of pages that the caller owns or maps. An operation of nothing is how

@@ -92,38 +92,35 @@ impl Table {
         user: Domid,
         write: bool,
     ) -> Result<PageGuard<'a>, GrantError> {
-        let bad_ref = GrantError(GNTST_bad_gntref);
+        let (bad_ref, refused) = (GrantError(GNTST_bad_gntref), GrantError(GNTST_general_error));
         let (frame, at) = self.shared(hv, gref).ok_or(bad_ref)?;
         let active = self.active.get_mut(gref as usize).ok_or(bad_ref)?;
-        let in_use = active.readers != 0 || active.writers != 0;
+        let (reading, writing) = (active.readers != 0, active.writers != 0);
+        let in_use = reading || writing;
         if in_use && active.user != user.raw() {
-            return Err(GrantError(GNTST_general_error));
+            return Err(refused);
         }
-        let mark_write = write && active.writers == 0;
-        if !in_use || mark_write {
-            let gfn = mark(frame, at, user, write)?;
-            if !in_use {
-                let Some(entry) = owner.guest_page(hv, gfn) else {
-                    unmark(frame, at, write, true);
-                    return Err(GrantError(GNTST_bad_page));
-                };
-                active.mfn = entry.mfn();
-                active.user = user.raw();
-            }
-        }
-        let page = PageGuard::get(hv, active.mfn, owner.id);
         let count = if write { &mut active.writers } else { &mut active.readers };
-        match (page, count.checked_add(1)) {
-            (Some(page), Some(more)) => {
-                *count = more;
-                Ok(page)
+        let more = count.checked_add(1).ok_or(refused)?;
+        let page = if in_use {
+            if write && !writing {
+                mark(frame, at, user, write)?;
             }
-            _ => {
-                let (reading, writing) = (active.readers != 0, active.writers != 0);
-                unmark(frame, at, !writing, !reading && !writing);
-                Err(GrantError(GNTST_bad_page))
-            }
+            PageGuard::get(hv, active.mfn, owner.id)
+        } else {
+            let gfn = mark(frame, at, user, write)?;
+            owner.guest_page(hv, gfn)
+        };
+        let Some(page) = page else {
+            unmark(frame, at, !writing, !in_use);
+            return Err(GrantError(GNTST_bad_page));
+        };
+        *count = more;
+        if !in_use {
+            active.mfn = page.mfn();
+            active.user = user.raw();
         }
+        Ok(page)
     }
 
     /// Ends a use that [`pin`](Self::pin) counted.

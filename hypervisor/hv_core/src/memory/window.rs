@@ -58,6 +58,12 @@ impl<'a> GuestWindow<'a> {
         }
     }
 
+    /// Writes a field, which is `offset` bytes into the structure at `va`.
+    #[inline]
+    pub fn write_field<T: GuestBytes>(&mut self, va: u64, offset: usize, value: &T) -> Result<(), Fault> {
+        self.write(va.checked_add(offset as u64).ok_or(Fault)?, value)
+    }
+
     /// The frame with the `len` bytes at `va` and the offset in it; `None` when they lie in two pages.
     #[inline(always)]
     fn frame(&mut self, va: u64, len: usize) -> Result<Option<(Frame<'a>, usize)>, Fault> {

@@ -1,10 +1,10 @@
 //! Copies between pages of the caller and granted ones.
 
 use crate::domain::Domain;
-use crate::testkit::{GUEST_RAM, LISTS, World, check};
+use crate::testkit::{GUEST_PAGES, GUEST_RAM, LISTS, World, check};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use hal::{Gfn, MachineOps as _};
+use hal::{Gaddr, Gfn, MachineOps as _};
 use xen_abi::Errno;
 use xen_abi::grant_table::*;
 use xen_abi::xen::*;
@@ -263,4 +263,70 @@ fn copy_operation_is_read_once_and_a_wild_one_faults() {
     machine.assert_read_once(watch);
     machine.set_stage2(kit.dom0.root);
     assert_eq!(call(0x7000_0000_0000), Err(Errno::EFAULT));
+}
+
+/// Issues one call for a list of copies of dom0's at `list`; returns the result and the statuses.
+fn copy_list(kit: &Kit, list: Gaddr, ops: &[GnttabCopy]) -> (Result<u64, Errno>, Vec<i16>) {
+    for (n, op) in (0..).zip(ops) {
+        kit.world.put(&kit.dom0, list.plus(n * 40), op);
+    }
+    let args = [GNTTABOP_copy.into(), list.0, ops.len() as u64, 0, 0];
+    let result = kit.world.call(&kit.dom0, __HYPERVISOR_grant_table_op.into(), args);
+    let status = |n| kit.world.take::<GnttabCopy>(&kit.dom0, list.plus(n * 40)).status;
+    (result, (0..ops.len() as u64).map(status).collect())
+}
+
+#[test]
+fn each_copy_of_a_list_has_the_pages_that_it_names() {
+    let kit = Kit::new();
+    kit.fill(&kit.five, 4, 0x54);
+    kit.fill(&kit.six, 5, 0x65);
+    let mine = |page, offset| (Frame(MINE, own(page)), offset);
+    let ops = [
+        copy_op((Grant(5, 9), 0), mine(2, 0), 4),
+        copy_op((Grant(5, 9), 8), mine(2, 4), 4),
+        copy_op((Grant(6, 9), 0), mine(2, 8), 4),
+        copy_op((Grant(6, 10), 0), mine(2, 12), 4),
+        copy_op((Grant(6, 9), 0), mine(2, 12), 4),
+        copy_op(mine(2, 0), (Grant(6, 9), 4), 4),
+        copy_op((Grant(6, 9), 4), (Grant(5, 10), 0), 4),
+        copy_op((Grant(6, 9), 4), mine(3, 0), 4),
+        copy_op((Grant(6, 9), 4), mine(3, 4096), 1),
+        copy_op((Grant(5, 10), 4092), mine(3, 4), 4),
+    ];
+    let (result, statuses) = copy_list(&kit, LISTS, &ops);
+    let (ok, error) = (GNTST_okay, GNTST_general_error);
+    assert_eq!(result, Ok(0));
+    assert_eq!(statuses, [ok, ok, ok, error, ok, ok, error, ok, GNTST_bad_copy_arg, ok]);
+    let bytes = |page, at| kit.bytes(&kit.dom0, page, at)[0];
+    assert_eq!([0, 4, 8, 12].map(|at| bytes(2, at)), [0x54, 0x54, 0x65, 0x65]);
+    assert_eq!([bytes(3, 0), bytes(3, 4)], [0x54, 0x54]);
+    // All is closed: each can be used and looked at anew.
+    assert_eq!(kit.copy(mine(2, 0), (Grant(6, 9), 0), 4), GNTST_okay);
+}
+
+#[test]
+fn fault_in_a_list_leaves_no_page_open() {
+    let kit = Kit::new();
+    let end = Gfn(GUEST_RAM.0 + GUEST_PAGES).addr().0;
+    let op = copy_op((Grant(5, 9), 0), (Frame(MINE, own(2)), 0), 4);
+    let list = Gaddr(end - 80);
+    kit.world.put(&kit.dom0, list, &op);
+    kit.world.put(&kit.dom0, list.plus(40), &op);
+    let args = [GNTTABOP_copy.into(), list.0, 3, 0, 0];
+    let result = kit.world.call(&kit.dom0, __HYPERVISOR_grant_table_op.into(), args);
+    assert_eq!(result, Err(Errno::EFAULT));
+    check(&kit.world, &[]);
+    assert_eq!(kit.world.grant_flags(&kit.five, 9), PERMIT);
+}
+
+#[test]
+fn domains_are_looked_for_before_grants_and_grants_before_bounds() {
+    let kit = Kit::new();
+    let frame = |page| (Frame(MINE, own(page)), 0);
+    assert_eq!(kit.copy((Grant(5, 512), 4095), (Grant(99, 9), 0), 8), GNTST_bad_domain);
+    assert_eq!(kit.copy((Grant(5, 512), 4095), frame(2), 8), GNTST_bad_gntref);
+    assert_eq!(kit.copy(frame(2), (Grant(5, 10), 4095), 8), GNTST_general_error);
+    assert_eq!(kit.copy((Grant(99, 9), 0), (Frame(5, own(2)), 0), 8), GNTST_bad_domain);
+    assert_eq!(kit.copy((Frame(5, own(2)), 0), (Grant(99, 9), 0), 8), GNTST_permission_denied);
 }

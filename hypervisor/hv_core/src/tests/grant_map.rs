@@ -559,3 +559,114 @@ fn mapping_into_a_range_given_back_works_again_and_again() {
     assert_eq!(kit.world.hv.machine.frame(entry(&kit, 9).frame()).unwrap().load16(0), 0);
     kit.check();
 }
+
+/// Ends mappings, each of a handle and where it is said to be, by one list of dom0's; returns the statuses.
+fn unmap_list(kit: &Kit, list: Gaddr, ends: &[(u32, Gfn)]) -> Vec<i16> {
+    let size = size_of::<GnttabUnmapGrantRef>() as u64;
+    for (n, (handle, at)) in (0..).zip(ends) {
+        let mut op = GnttabUnmapGrantRef::new_zeroed();
+        (op.host_addr, op.handle, op.status) = (at.addr().0, *handle, 99);
+        kit.world.put(&kit.dom0, list.plus(n * size), &op);
+    }
+    let args = [GNTTABOP_unmap_grant_ref.into(), list.0, ends.len() as u64, 0, 0];
+    assert_eq!(kit.world.call(&kit.dom0, __HYPERVISOR_grant_table_op.into(), args), Ok(0));
+    let answer = |n| kit.world.take::<GnttabUnmapGrantRef>(&kit.dom0, list.plus(n * size));
+    (0..ends.len() as u64)
+        .map(|n| {
+            let op = answer(n);
+            assert_eq!((op.handle, op.host_addr), (ends[n as usize].0, ends[n as usize].1.addr().0));
+            op.status
+        })
+        .collect()
+}
+
+#[test]
+fn each_mapping_of_a_list_is_ended_by_itself() {
+    let kit = Kit::new();
+    let handles: Vec<u32> = (0..4)
+        .map(|n| {
+            kit.grant(n, GTF_permit_access, n.into());
+            kit.world.map_ok(&kit.dom0, 5, n, HERE.plus(n.into()))
+        })
+        .collect();
+    let at = |n| (handles[n as usize], HERE.plus(n));
+    let ends = [at(0), (handles[1], HERE.plus(2)), (9999, HERE), (handles[2], Gfn(0)), at(0), at(3)];
+    let statuses = unmap_list(&kit, LISTS, &ends);
+    let bad = GNTST_bad_handle;
+    assert_eq!(statuses, [GNTST_okay, GNTST_general_error, bad, GNTST_okay, bad, GNTST_okay]);
+    let mapped = [0, 1, 2, 3].map(|n| (kit.reads(HERE.plus(n)), kit.flags(n as u32) & IN_USE == IN_USE));
+    assert_eq!(mapped, [(false, false), (true, true), (true, true), (false, false)]);
+    kit.check();
+}
+
+#[test]
+fn long_lists_that_cross_pages_are_done_whole() {
+    let kit = Kit::new();
+    // Elements of both lists lie in two pages.
+    map_list(&kit, LISTS.plus(16), 150);
+    let args = [GNTTABOP_map_grant_ref.into(), LISTS.0 + 16, 150, 0, 0];
+    kit.world.call(&kit.dom0, __HYPERVISOR_grant_table_op.into(), args).unwrap();
+    assert_eq!(statuses(&kit, LISTS.plus(16), 150), [GNTST_okay; 150]);
+    kit.check();
+    let ends: Vec<(u32, Gfn)> = (0..150)
+        .map(|n| {
+            let op: GnttabMapGrantRef = kit.world.take(&kit.dom0, LISTS.plus(16 + n * 32));
+            (op.handle, HERE.plus(n))
+        })
+        .collect();
+    let free = kit.free();
+    assert_eq!(unmap_list(&kit, LISTS.plus(12), &ends), [GNTST_okay; 150]);
+    assert!((0..150).all(|n| !kit.reads(HERE.plus(n))));
+    assert!(kit.free() >= free);
+    kit.check();
+}
+
+#[test]
+fn mappings_in_tables_of_their_own_leave_no_table_behind() {
+    let kit = Kit::new();
+    kit.grant(9, GTF_permit_access, 4);
+    let far = |n: u64| Gfn(0xa_0000 + (n << 18));
+    let round = || {
+        let ends: Vec<_> = (0..20).map(|n| (kit.world.map_ok(&kit.dom0, 5, 9, far(n)), far(n))).collect();
+        kit.check();
+        assert_eq!(unmap_list(&kit, LISTS, &ends), [GNTST_okay; 20]);
+        kit.check();
+        // What dom0's pool has in store afterwards: all tables of the mappings.
+        kit.dom0.memory.lock().pool.total()
+    };
+    assert_eq!(round(), round());
+}
+
+#[test]
+fn mapping_may_take_the_place_of_the_list_that_asks_for_it() {
+    let kit = Kit::new();
+    map_list(&kit, LISTS, 1);
+    let mut op: GnttabMapGrantRef = kit.world.take(&kit.dom0, LISTS);
+    op.host_addr = LISTS.frame().addr().0;
+    kit.world.put(&kit.dom0, LISTS, &op);
+    let before = kit.dom0.tot_pages();
+    let args = [GNTTABOP_map_grant_ref.into(), LISTS.0, 1, 0, 0];
+    assert_eq!(kit.world.call(&kit.dom0, __HYPERVISOR_grant_table_op.into(), args), Ok(0));
+    assert_eq!(kit.dom0.tot_pages(), before - 1, "the page with the answer is gone");
+    kit.world.put(&kit.owner, own(0).addr(), &0x31u64);
+    assert_eq!(kit.world.take::<u64>(&kit.dom0, LISTS), 0x31);
+    kit.check();
+}
+
+/// Xen asks only whether the entry is read-only then; here a grant that was revoked gives nobody a new right.
+#[test]
+fn entry_that_was_revoked_gives_its_reader_no_right_to_write() {
+    let kit = Kit::new();
+    kit.grant(9, GTF_permit_access, 4);
+    let reader = kit.map(9, RO, HERE).handle;
+    kit.grant(9, GTF_invalid | GTF_reading, 4);
+    assert_eq!((kit.map(9, RW, HERE.plus(1)).status, kit.flags(9)), (GNTST_general_error, GTF_reading));
+    let second = kit.map(9, RO, HERE.plus(1));
+    assert_eq!(second.status, GNTST_okay, "who reads may read");
+    kit.check();
+    assert_eq!(kit.unmap(reader, HERE), GNTST_okay);
+    assert_eq!(kit.flags(9), GTF_reading);
+    assert_eq!(kit.unmap(second.handle, HERE.plus(1)), GNTST_okay);
+    assert_eq!(kit.flags(9), 0);
+    kit.check();
+}
