@@ -59,6 +59,11 @@ impl Frame<'_> {
         }
     }
 
+    /// The same as an atomic operation of the contract; returns the value before.
+    fn modify(&self, offset: usize, size: usize, f: impl Fn(u64) -> u64) -> u64 {
+        self.atomically(|| self.fetch(offset, size, &f))
+    }
+
     /// Changes an operand in any case; returns its value before.
     fn fetch(&self, offset: usize, size: usize, f: impl Fn(u64) -> u64) -> u64 {
         let (Ok(old) | Err(old)) = self.change(offset, size, |v| Some(f(v)));
@@ -117,11 +122,11 @@ impl FrameMem for Frame<'_> {
     }
 
     fn fetch_or16(&self, offset: usize, bits: u16) -> u16 {
-        self.fetch(offset, 2, |v| v | u64::from(bits)) as u16
+        self.modify(offset, 2, |v| v | u64::from(bits)) as u16
     }
 
     fn fetch_and16(&self, offset: usize, bits: u16) -> u16 {
-        self.fetch(offset, 2, |v| v & u64::from(bits)) as u16
+        self.modify(offset, 2, |v| v & u64::from(bits)) as u16
     }
 
     fn load32(&self, offset: usize) -> u32 {
@@ -133,17 +138,17 @@ impl FrameMem for Frame<'_> {
     }
 
     fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
-        self.change(offset, 4, |v| (v == u64::from(current)).then_some(new.into()))
+        self.atomically(|| self.change(offset, 4, |v| (v == u64::from(current)).then_some(new.into())))
             .map(|v| v as u32)
             .map_err(|v| v as u32)
     }
 
     fn fetch_or32(&self, offset: usize, bits: u32) -> u32 {
-        self.fetch(offset, 4, |v| v | u64::from(bits)) as u32
+        self.modify(offset, 4, |v| v | u64::from(bits)) as u32
     }
 
     fn fetch_and32(&self, offset: usize, bits: u32) -> u32 {
-        self.fetch(offset, 4, |v| v & u64::from(bits)) as u32
+        self.modify(offset, 4, |v| v & u64::from(bits)) as u32
     }
 
     fn load64(&self, offset: usize) -> u64 {
@@ -159,15 +164,15 @@ impl FrameMem for Frame<'_> {
     }
 
     fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
-        self.fetch(offset, 8, |v| v | bits)
+        self.modify(offset, 8, |v| v | bits)
     }
 
     fn fetch_and64(&self, offset: usize, bits: u64) -> u64 {
-        self.fetch(offset, 8, |v| v & bits)
+        self.modify(offset, 8, |v| v & bits)
     }
 
     fn swap64(&self, offset: usize, value: u64) -> u64 {
-        self.fetch(offset, 8, |_| value)
+        self.modify(offset, 8, |_| value)
     }
 }
 

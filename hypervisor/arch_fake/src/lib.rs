@@ -19,6 +19,7 @@ mod cpu;
 mod event;
 mod frame;
 mod guest;
+mod hold;
 mod inspect;
 mod irq;
 mod machine;

@@ -7,6 +7,7 @@ use crate::cpu::{Cpu, current, new_id, set_current};
 use crate::event::{Event, Fault, MachineEnd, Op, panic_with};
 use crate::frame::Frame;
 use crate::guest::TranslateRules;
+use crate::hold::Holds;
 use crate::irq::Lines;
 use crate::ram::{PRIVATE, Ram, TABLE};
 use crate::stage2::FakeStage2;
@@ -69,6 +70,7 @@ pub struct Machine {
     pub(crate) tlb: Mutex<Tlb>,
     pub(crate) caches: Caches,
     pub(crate) watches: Mutex<Watches>,
+    pub(crate) holds: Holds,
     pub(crate) translate_rules: TranslateRules,
     tags: u32,
     clock_step_ns: u64,
@@ -103,6 +105,7 @@ impl Machine {
             tlb: Mutex::new(Tlb::new(config.cpus as usize)),
             caches: Caches::new(config.caches),
             watches: Mutex::new(Watches::default()),
+            holds: Holds::default(),
             translate_rules: TranslateRules::new(config.va_base),
             tags: config.tags,
             clock_step_ns: config.clock_step_ns,

@@ -15,6 +15,8 @@ pub(crate) const PRIVATE: u32 = 1 << 0;
 pub(crate) const WATCHED: u32 = 1 << 1;
 /// Slot flag: the TLB has walked through this frame.
 pub(crate) const TABLE: u32 = 1 << 2;
+/// Slot flag: guests write to all of it without end.
+pub(crate) const CONTENDED: u32 = 1 << 3;
 
 /// The contents of a frame.
 pub(crate) struct Page {

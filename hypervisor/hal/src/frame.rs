@@ -9,7 +9,8 @@ use crate::addr::PAGE_SIZE;
 /// A handle on the 4096 bytes of one frame.
 ///
 /// Atomic operations are sequentially consistent unless their name says otherwise, since the other
-/// side may be a guest that expects the full barriers of Xen's primitives.
+/// side may be a guest that expects the full barriers of Xen's primitives. They come to an end
+/// whatever guests do to the memory meanwhile: see [`insist`](crate::insist()).
 pub trait FrameMem: Copy {
     /// Copies bytes from `offset` into `buf`; only the part inside the page, whose length is
     /// returned. Each byte is read once.

@@ -1,10 +1,12 @@
 //! Page frames that guests may share, through the direct map.
 
+use core::arch::asm;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use hal::{FrameMem, Mfn, PAGE_SIZE, clip};
+use hal::{FrameMem, Mfn, PAGE_SIZE, clip, insist};
 
+use super::hold::Hold;
 use super::memory::{copy_shared, zero_pages};
 use crate::layout;
 
@@ -21,7 +23,45 @@ const fn within(offset: usize, size: usize) -> usize {
     offset & (PAGE_SIZE - 1) & !(size - 1)
 }
 
+/// Atomic operations on a word of a frame, as one pair of instructions (Arm ARM B2.9) that fails when another CPU was
+/// there in between; `insist` then tries again.
+macro_rules! exclusive {
+    ($name:ident: $word:ty, $change:literal, $suffix:literal, $width:literal) => {
+        #[inline(always)]
+        fn $name(&self, offset: usize, operand: $word) -> $word {
+            let at = self.at(within(offset, size_of::<$word>()));
+            let attempt = || {
+                let (old, failed): ($word, u32);
+                // SAFETY: the word is in the frame, which `new` was promised to be mapped and free of references, and
+                // it is aligned.
+                unsafe {
+                    asm!(
+                        concat!("ldaxr", $suffix, " {old:", $width, "}, [{at}]"),
+                        concat!($change, " {new:", $width, "}, {old:", $width, "}, {operand:", $width, "}"),
+                        concat!("stlxr", $suffix, " {failed:w}, {new:", $width, "}, [{at}]"),
+                        old = out(reg) old,
+                        new = out(reg) _,
+                        failed = out(reg) failed,
+                        operand = in(reg) operand,
+                        at = in(reg) at,
+                        options(nostack, preserves_flags),
+                    );
+                }
+                (failed == 0).then_some(old)
+            };
+            insist(attempt, Hold::new)
+        }
+    };
+}
+
 impl Frame<'_> {
+    exclusive!(or16: u16, "orr", "h", "w");
+    exclusive!(or32: u32, "orr", "", "w");
+    exclusive!(or64: u64, "orr", "", "x");
+    exclusive!(and16: u16, "and", "h", "w");
+    exclusive!(and32: u32, "and", "", "w");
+    exclusive!(and64: u64, "and", "", "x");
+
     /// The frame `mfn`.
     ///
     /// # Safety
@@ -114,12 +154,12 @@ impl FrameMem for Frame<'_> {
 
     #[inline]
     fn fetch_or16(&self, offset: usize, bits: u16) -> u16 {
-        self.u16(offset).fetch_or(bits, Ordering::SeqCst)
+        self.or16(offset, bits)
     }
 
     #[inline]
     fn fetch_and16(&self, offset: usize, bits: u16) -> u16 {
-        self.u16(offset).fetch_and(bits, Ordering::SeqCst)
+        self.and16(offset, bits)
     }
 
     #[inline]
@@ -134,17 +174,23 @@ impl FrameMem for Frame<'_> {
 
     #[inline]
     fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
-        self.u32(offset).compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst)
+        let word = self.u32(offset);
+        let attempt = || match word.compare_exchange_weak(current, new, Ordering::SeqCst, Ordering::SeqCst) {
+            // The value is right; the store failed.
+            Err(found) if found == current => None,
+            result => Some(result),
+        };
+        insist(attempt, Hold::new)
     }
 
     #[inline]
     fn fetch_or32(&self, offset: usize, bits: u32) -> u32 {
-        self.u32(offset).fetch_or(bits, Ordering::SeqCst)
+        self.or32(offset, bits)
     }
 
     #[inline]
     fn fetch_and32(&self, offset: usize, bits: u32) -> u32 {
-        self.u32(offset).fetch_and(bits, Ordering::SeqCst)
+        self.and32(offset, bits)
     }
 
     #[inline]
@@ -159,16 +205,21 @@ impl FrameMem for Frame<'_> {
 
     #[inline]
     fn fetch_or64(&self, offset: usize, bits: u64) -> u64 {
-        self.u64(offset).fetch_or(bits, Ordering::SeqCst)
+        self.or64(offset, bits)
     }
 
     #[inline]
     fn fetch_and64(&self, offset: usize, bits: u64) -> u64 {
-        self.u64(offset).fetch_and(bits, Ordering::SeqCst)
+        self.and64(offset, bits)
     }
 
     #[inline]
     fn swap64(&self, offset: usize, value: u64) -> u64 {
-        self.u64(offset).swap(value, Ordering::SeqCst)
+        let word = self.u64(offset);
+        let attempt = || {
+            let old = word.load(Ordering::Relaxed);
+            word.compare_exchange_weak(old, value, Ordering::SeqCst, Ordering::Relaxed).ok()
+        };
+        insist(attempt, Hold::new)
     }
 }

@@ -131,8 +131,13 @@ impl Machine {
 
     /// Stops all other pCPUs, as soon as each takes an interrupt.
     pub(super) fn stop_others(&self) {
+        self.send_to_others(gic::SGI_STOP);
+    }
+
+    /// Sends a software-generated interrupt to all other pCPUs.
+    pub(super) fn send_to_others(&self, sgi: u32) {
         for cpu in (0..self.nr_cpus()).filter(|&cpu| cpu != cpu::this()) {
-            self.gic.send(gic::SGI_STOP, cpu);
+            self.gic.send(sgi, cpu);
         }
     }
 

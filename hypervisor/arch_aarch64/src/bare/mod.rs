@@ -7,6 +7,7 @@ mod cpu;
 mod fault;
 mod frame;
 mod gic;
+mod hold;
 mod machine;
 mod memory;
 mod mmio;

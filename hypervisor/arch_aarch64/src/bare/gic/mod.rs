@@ -16,6 +16,7 @@ use lock::Mutex;
 use arm_regs::GicRegs;
 
 use super::cpu;
+use super::hold;
 use super::mmio::Mmio;
 
 pub use v2::V2;
@@ -26,6 +27,8 @@ pub use v3::{Redistributor, V3};
 pub(super) const SGI_POKE: u32 = 0;
 /// Software-generated interrupt after which a pCPU stops for good.
 pub(super) const SGI_STOP: u32 = 1;
+/// Software-generated interrupt after which a pCPU waits until guests may run.
+pub(super) const SGI_HOLD: u32 = 2;
 /// The first number that is not of a software-generated interrupt.
 const FIRST_PPI: u32 = 16;
 /// The first shared interrupt.
@@ -141,8 +144,8 @@ impl Gic {
     }
 
     /// Acknowledges the most urgent pending interrupt of this pCPU and drops its priority; `None`
-    /// when there is none. A software-generated one is deactivated at once, and the one that says
-    /// so stops the pCPU.
+    /// when there is none. A software-generated one is deactivated at once, and what it says is done:
+    /// the pCPU stops, or waits while guests may not run.
     #[inline]
     pub fn acknowledge(&self) -> Option<u32> {
         either!(self, gic => gic.acknowledge())
@@ -279,8 +282,10 @@ impl Gic {
 /// Obeys a software-generated interrupt that is not for the caller.
 #[inline]
 fn obey(sgi: u32) {
-    if sgi == SGI_STOP {
-        cpu::park();
+    match sgi {
+        SGI_STOP => cpu::park(),
+        SGI_HOLD => hold::wait(),
+        _ => {}
     }
 }
 

@@ -95,6 +95,28 @@ fn events_come_by_priority_and_then_in_order() {
 }
 
 #[test]
+fn events_arrive_while_guests_write_to_the_queues_without_end() {
+    let kit = Kit::new();
+    kit.switch();
+    let machine = kit.world.hv.machine;
+    let contend = |on| {
+        for gfn in [CONTROL, ARRAY] {
+            machine.set_contended(kit.domu.guest_page(kit.world.hv, gfn).unwrap().mfn(), on);
+        }
+    };
+    let ports: Vec<u32> = (0..3).map(|_| kit.bind_ipi(&kit.domu, 0).unwrap()).collect();
+    contend(true);
+    for &port in &ports {
+        kit.send(&kit.domu, port).unwrap();
+    }
+    // PENDING and LINKED of each, the ready word once, the link of the two before.
+    assert_eq!(machine.holds(), 2 * 3 + 1 + 2);
+    contend(false);
+    assert!(kit.take_upcall(&kit.domu, 0));
+    assert_eq!(kit.drain(0), ports);
+}
+
+#[test]
 fn event_goes_to_the_vcpu_that_the_port_notifies() {
     let kit = Kit::new();
     kit.switch();
