@@ -1,8 +1,8 @@
 //! An arm64 domain as the core sees it: interrupt controller, timers, registers.
 
-use crate::inject;
 use crate::platform::ArmPlatform;
 use crate::vuart::Vuart;
+use crate::{inject, trap};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_regs::ArmOps as _;
@@ -12,9 +12,9 @@ use arm_vm::{VcpuSet, reset};
 use core::any::Any;
 use core::fmt;
 use hal::{Domid, Gfn, IrqConfig, MachineOps as _};
-use hv_core::{Domain, GuestKind, Hypervisor, Vcpu};
+use hv_core::{Current, Domain, GuestKind, Hypervisor, Vcpu};
 use lock::Mutex;
-use machine::Context;
+use machine::{Context, Regs};
 use xen_abi::arch_arm::{PSR_MODE_EL0t, PSR_MODE_EL1h, PSR_MODE_EL1t, VGCF_online, VcpuGuestContext};
 use xen_abi::domctl::v4_17::arm64::ArchDomainConfig;
 use xen_abi::hvm::params::HVM_PARAM_CALLBACK_IRQ;
@@ -115,7 +115,8 @@ impl ArmGuest {
     /// The arm64 side of a domain; all domains here have one.
     #[inline]
     pub fn of(domain: &Domain) -> Option<&Self> {
-        domain.guest.as_any().downcast_ref()
+        let guest: &dyn Any = &*domain.guest;
+        guest.downcast_ref()
     }
 
     /// A vCPU's state.
@@ -336,8 +337,8 @@ fn apply_one(hv: &Hypervisor, domain: &Domain, action: HwAction) {
 }
 
 impl GuestKind for ArmGuest {
-    fn as_any(&self) -> &dyn Any {
-        self
+    fn trapped(&self, hv: &Hypervisor, current: &Current, regs: &mut Regs, cause: u64) {
+        trap::serve(self, hv, current, regs, cause);
     }
 
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {

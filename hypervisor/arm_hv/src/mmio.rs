@@ -2,22 +2,21 @@
 
 use crate::guest::{ArmGuest, kick_all};
 use crate::inject;
-use arm_vm::exit::{DataAbort, FaultKind, InstrAbort, MmioAccess};
+use arm_regs::ArmOps as _;
+use arm_vm::exit::{self, FaultKind, InstrAbort, MmioAccess};
+use arm_vm::vgic::Region;
 use hal::{Gaddr, Gfn};
 use hv_core::{Current, Hypervisor};
 use machine::Regs;
 
 /// Serves a data abort.
-pub fn data_abort(
-    hv: &Hypervisor,
-    current: &Current,
-    regs: &mut Regs,
-    abort: &DataAbort,
-    gpa: Gaddr,
-    esr: u64,
-) {
+pub fn data_abort(guest: &ArmGuest, hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
+    let abort = exit::data_abort(esr, hv.machine.fault_address(), 0);
+    // The address is only there while the guest's own tables have it; else the instruction runs
+    // again and faults as it should.
+    let Some(gpa) = hv.machine.fault_guest_address(esr) else { return };
     if let Some(access) = abort.access
-        && emulate(hv, current, regs, gpa, abort.write, access)
+        && emulate(guest, hv, current, regs, gpa, abort.write, access)
     {
         regs.skip_instruction();
         return;
@@ -46,7 +45,9 @@ fn is_mapped(hv: &Hypervisor, current: &Current, gfn: Gfn, fault: FaultKind, wri
 
 /// Carries out an access to a register of the interrupt controller; false when it is none, or none
 /// that can be accessed so.
+#[inline]
 fn emulate(
+    guest: &ArmGuest,
     hv: &Hypervisor,
     current: &Current,
     regs: &mut Regs,
@@ -54,32 +55,53 @@ fn emulate(
     write: bool,
     access: MmioAccess,
 ) -> bool {
-    let Some(guest) = ArmGuest::of(&current.domain) else { return false };
     let Some((region, offset)) = guest.vgic.locate(gpa.0) else {
         return serial_port(hv, current, guest, regs, gpa, write, access);
     };
     let vcpu = current.vcpu.id;
     if guest.vgic.needs_sync(region, offset) {
-        guest.sync(hv, &current.domain, &current.vcpu);
-        let stale = guest.vgic.stale_owners(vcpu, region, offset);
-        kick_all(hv, &current.domain, stale, Some(vcpu));
+        sync(guest, hv, current, region, offset);
     }
     if write {
-        let value = access.stored(regs.read(access.rt));
-        match guest.vgic.write(vcpu, region, offset, access.size, value) {
-            Ok(effects) => guest.apply(hv, &current.domain, effects, Some(vcpu)),
-            Err(_) => return false,
-        }
-    } else {
-        match guest.vgic.read(vcpu, region, offset, access.size) {
-            Ok(value) => regs.write(access.rt, access.loaded(value)),
-            Err(_) => return false,
-        }
+        return store(guest, hv, current, regs, (region, offset), access);
+    }
+    match guest.vgic.read(vcpu, region, offset, access.size) {
+        Ok(value) => regs.write(access.rt, access.loaded(value)),
+        Err(_) => return false,
+    }
+    true
+}
+
+/// Brings the model up to date for a register that shows what list registers hold.
+#[inline(never)]
+fn sync(guest: &ArmGuest, hv: &Hypervisor, current: &Current, region: Region, offset: u32) {
+    let vcpu = current.vcpu.id;
+    guest.sync(hv, &current.domain, &current.vcpu);
+    let stale = guest.vgic.stale_owners(vcpu, region, offset);
+    kick_all(hv, &current.domain, stale, Some(vcpu));
+}
+
+/// Carries out a store to a register of the interrupt controller.
+#[inline(never)]
+fn store(
+    guest: &ArmGuest,
+    hv: &Hypervisor,
+    current: &Current,
+    regs: &Regs,
+    (region, offset): (Region, u32),
+    access: MmioAccess,
+) -> bool {
+    let vcpu = current.vcpu.id;
+    let value = access.stored(regs.read(access.rt));
+    match guest.vgic.write(vcpu, region, offset, access.size, value) {
+        Ok(effects) => guest.apply(hv, &current.domain, effects, Some(vcpu)),
+        Err(_) => return false,
     }
     true
 }
 
 /// Carries out an access to a register of the serial port; false when it is none.
+#[inline(never)]
 fn serial_port(
     hv: &Hypervisor,
     current: &Current,

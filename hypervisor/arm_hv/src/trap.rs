@@ -1,5 +1,6 @@
 //! What a guest does that it may not do alone: hypercalls, emulated registers, waiting, power.
 
+use crate::guest::ArmGuest;
 use crate::{inject, interrupt, mmio, power, sysreg};
 use arm_regs::ArmOps as _;
 use arm_vm::exit::{self, CallKind, ESR_HYPERCALL, Exit};
@@ -15,7 +16,7 @@ pub fn synchronous(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
         if esr == ESR_HYPERCALL {
             hypercall::serve(hv, &current.domain, &current.vcpu, regs);
         } else {
-            serve(hv, current, regs, esr);
+            current.domain.guest.trapped(hv, current, regs, esr);
         }
     }
     leave(hv, local, regs);
@@ -70,8 +71,18 @@ fn work(hv: &Hypervisor, local: &mut Local, regs: &mut Regs) {
 }
 
 /// Everything but the common hypercall.
+#[inline]
+pub fn serve(guest: &ArmGuest, hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
+    // Registers of devices are frequent, and need less than the rest.
+    if exit::is_data_abort(esr) {
+        mmio::data_abort(guest, hv, current, regs, esr);
+    } else {
+        serve_other(hv, current, regs, esr);
+    }
+}
+
 #[inline(never)]
-fn serve(hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
+fn serve_other(hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
     match exit::decode(esr, hv.machine.fault_address(), 0) {
         Exit::Hvc { imm } => call(hv, current, regs, CallKind::of_hvc(imm)),
         Exit::Smc { imm } => {
@@ -90,18 +101,14 @@ fn serve(hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
             }
         }
         Exit::SysReg(access) => sysreg::access(hv, current, regs, access),
-        // The address is only there while the guest's own tables have it; else the instruction
-        // runs again and faults as it should.
-        Exit::DataAbort(abort) => {
-            if let Some(gpa) = hv.machine.fault_guest_address(esr) {
-                mmio::data_abort(hv, current, regs, &abort, gpa, esr);
-            }
-        }
         Exit::InstrAbort(abort) => {
+            // As for data.
             if let Some(gpa) = hv.machine.fault_guest_address(esr) {
                 mmio::instr_abort(hv, current, regs, &abort, gpa);
             }
         }
+        // Served before.
+        Exit::DataAbort(_) => {}
         Exit::Cp15 | Exit::Cp14 | Exit::FpTrap | Exit::Brk | Exit::Unknown { .. } => {
             inject::undefined(hv, current, regs, exit::instruction_len(esr) == 4);
         }

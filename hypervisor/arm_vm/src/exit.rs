@@ -242,6 +242,8 @@ pub struct InstrAbort {
     pub fault: Fault,
 }
 
+/// Exception class of a data abort from a lower level.
+const DATA_ABORT: u64 = 0x24;
 const S1PTW: u64 = 1 << 7;
 
 /// Whether the exit may be an HVC or SMC that follows the SMC calling convention, is a hypercall, or is neither.
@@ -276,12 +278,18 @@ pub const fn instruction_len(esr: u64) -> u64 {
     if esr & IL != 0 { 4 } else { 2 }
 }
 
+/// Whether the exit is a [`DataAbort`].
+#[inline]
+pub const fn is_data_abort(esr: u64) -> bool {
+    esr >> 26 & 0x3f == DATA_ABORT
+}
+
 /// Decodes the syndrome. `far` and `hpfar` are looked at for aborts only.
 pub fn decode(esr: u64, far: u64, hpfar: u64) -> Exit {
-    let class = (esr >> 26) as u8 & 0x3f;
+    let class = esr >> 26 & 0x3f;
     match class {
         0x16 => Exit::Hvc { imm: esr as u16 },
-        0x24 => Exit::DataAbort(data_abort(esr, far, hpfar)),
+        DATA_ABORT => Exit::DataAbort(data_abort(esr, far, hpfar)),
         0x01 => match esr & 3 {
             0 => Exit::Wfi,
             _ => Exit::Wfe,
@@ -302,7 +310,7 @@ pub fn decode(esr: u64, far: u64, hpfar: u64) -> Exit {
         0x05 | 0x06 | 0x08 | 0x0c => Exit::Cp14,
         0x07 | 0x19 | 0x1d => Exit::FpTrap,
         0x38 | 0x3c => Exit::Brk,
-        _ => Exit::Unknown { class },
+        _ => Exit::Unknown { class: class as u8 },
     }
 }
 
@@ -315,7 +323,9 @@ fn sys_reg(esr: u64) -> SysRegAccess {
     }
 }
 
-fn data_abort(esr: u64, far: u64, hpfar: u64) -> DataAbort {
+/// Decodes the syndrome of a [`DataAbort`].
+#[inline]
+pub fn data_abort(esr: u64, far: u64, hpfar: u64) -> DataAbort {
     const ISV: u64 = 1 << 24;
     const SSE: u64 = 1 << 21;
     const SF: u64 = 1 << 15;

@@ -15,7 +15,7 @@ use crate::domain::{Domain, DomainConfig, GuestKind, Platform, Vcpu};
 use crate::hypercall::{Call, Flow};
 use crate::memory::{Frames, P2m};
 use crate::options::Options;
-use crate::{Hypervisor, Parts};
+use crate::{Current, Hypervisor, Parts};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -23,7 +23,7 @@ use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, Gaddr, Gfn, MachineOps as _, Mfn, PAGE_SIZE};
-use machine::{Context, Machine};
+use machine::{Context, Machine, Regs};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -46,9 +46,7 @@ pub struct TestGuest {
 }
 
 impl GuestKind for TestGuest {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
+    fn trapped(&self, _: &Hypervisor, _: &Current, _: &mut Regs, _: u64) {}
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {
         if level {
             self.upcalls.fetch_or(1 << vcpu, Ordering::SeqCst);
@@ -221,7 +219,8 @@ impl World {
 
     /// The guest kind's state of a domain.
     pub fn guest(domain: &Domain) -> &TestGuest {
-        domain.guest.as_any().downcast_ref().unwrap()
+        let guest: &dyn Any = &*domain.guest;
+        guest.downcast_ref().unwrap()
     }
 
     /// Writes to a domain's memory as the guest does.

@@ -39,6 +39,7 @@ impl ArmOps for Machine {
         reg::FAR_EL2.read()
     }
 
+    #[inline]
     fn fault_guest_address(&self, esr: u64) -> Option<Gaddr> {
         const S1PTW: u64 = 1 << 7;
         const TRANSLATION_FAULT: u64 = 0x4;

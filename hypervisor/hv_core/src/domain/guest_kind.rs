@@ -2,20 +2,21 @@
 
 use super::state::Domain;
 use super::vcpu::Vcpu;
-use crate::Hypervisor;
+use crate::{Current, Hypervisor};
 use core::any::Any;
 use hal::{Domid, Gfn};
-use machine::Context;
+use machine::{Context, Regs};
 use xen_abi::Errno;
 
 /// The side of a domain that depends on the CPU it sees: interrupt controller, timers, power
-/// calls. The crate for a guest kind implements it and reaches its own state through
-/// [`as_any`](Self::as_any).
+/// calls. The crate for a guest kind implements it and reaches its own state by a downcast from
+/// [`Any`].
 ///
 /// No method blocks or calls back into the core while it holds a lock of its own.
-pub trait GuestKind: Send + Sync {
-    /// For the guest kind's own code.
-    fn as_any(&self) -> &dyn Any;
+pub trait GuestKind: Any + Send + Sync {
+    /// Serves what the guest on this pCPU trapped for, the common hypercall excepted. Called by the
+    /// trap entry; `cause` is what the CPU gives as the reason.
+    fn trapped(&self, hv: &Hypervisor, current: &Current, regs: &mut Regs, cause: u64);
 
     /// Raises or drops the event channel upcall line of a vCPU. True when the vCPU has to look: the
     /// caller wakes it, or makes it leave the guest.

@@ -37,11 +37,17 @@ impl Notice {
 }
 
 /// Makes `port` of `domain` pending.
-#[inline]
+#[inline(always)]
 pub(super) fn raise(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
     if domain.events.is_fifo() {
-        return raise_fifo(hv, domain, port, line);
+        raise_fifo(hv, domain, port, line)
+    } else {
+        raise_two_level(hv, domain, port, line)
     }
+}
+
+#[inline(never)]
+fn raise_two_level(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
     let shared = domain.events.shared_frame(hv)?;
     if two_level::set_pending(&shared, port) {
         return None;
@@ -50,7 +56,6 @@ pub(super) fn raise(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) ->
 }
 
 /// The pending bit of `port` has been set and was not before.
-#[inline(never)]
 pub(super) fn raised_two_level(
     hv: &Hypervisor,
     domain: &Domain,
@@ -76,6 +81,7 @@ fn raise_fifo(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Optio
 }
 
 /// Makes `port` pending in the FIFO interface, whose lock the caller holds.
+#[inline]
 pub(super) fn raise_in(
     hv: &Hypervisor,
     domain: &Domain,
