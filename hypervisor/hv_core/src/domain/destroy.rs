@@ -46,6 +46,7 @@ impl Hypervisor {
                 domain.set_dying();
                 // Nothing is an error about giving up.
                 let _ = domain.claim_pages(self, 0);
+                *domain.vnuma.lock() = None;
                 for vcpu in domain.vcpus() {
                     self.pause_vcpu(vcpu);
                 }

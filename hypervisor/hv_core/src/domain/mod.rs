@@ -8,6 +8,7 @@ mod run_state;
 mod state;
 mod table;
 mod vcpu;
+mod vnuma;
 mod watchdog;
 
 pub use create::CreateError;
@@ -16,3 +17,4 @@ pub use platform::Platform;
 pub use state::{Domain, DomainConfig, DomainMemory, NR_PARAMS, ShutdownReason};
 pub use table::{DomainTable, InsertError};
 pub use vcpu::Vcpu;
+pub use vnuma::Vnuma;

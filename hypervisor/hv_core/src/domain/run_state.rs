@@ -3,9 +3,12 @@
 use super::state::{Domain, Life, ShutdownReason};
 use super::vcpu::Vcpu;
 use crate::Hypervisor;
+use core::sync::atomic::Ordering;
 use hal::{Domid, MachineOps as _};
 use xen_abi::Errno;
-use xen_abi::sched::{SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_watchdog};
+use xen_abi::sched::{
+    SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_suspend, SHUTDOWN_watchdog,
+};
 use xen_abi::xen::VIRQ_DOM_EXC;
 
 impl Life {
@@ -158,7 +161,14 @@ impl Hypervisor {
         if domain.id == Domid::DOM0 {
             self.dom0_gone(reason);
         }
-        self.send_global_virq(VIRQ_DOM_EXC);
+        // Who saves the domain may have a way of its own to hear of it.
+        let port = domain.suspend_port.load(Ordering::Relaxed);
+        if u32::from(reason.0) == SHUTDOWN_suspend && port != 0 {
+            // A port that is closed is the guest's own fault.
+            let _ = crate::event::send(self, domain, port);
+        } else {
+            self.send_global_virq(VIRQ_DOM_EXC);
+        }
     }
 
     /// The control domain has stopped.

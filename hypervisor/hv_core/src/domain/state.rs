@@ -2,6 +2,7 @@
 
 use super::guest_kind::GuestKind;
 use super::vcpu::{TIMERS_PER_VCPU, Vcpu};
+use super::vnuma::Vnuma;
 use super::watchdog::Watchdogs;
 use crate::Hypervisor;
 use crate::event::DomainEvents;
@@ -9,7 +10,7 @@ use crate::grant::DomainGrants;
 use crate::memory::{Claim, Freed, GuestMemory, P2m, TablePool};
 use crate::pools::DomainPool;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -108,6 +109,14 @@ pub struct Domain {
     pub vm_assist: AtomicU32,
     /// Seconds that its wall clock is ahead.
     pub time_offset: AtomicU64,
+    /// The NUMA nodes that it is told of.
+    pub vnuma: Mutex<Option<Vnuma>, 16>,
+    /// The port that it is told on when it has stopped to be saved; 0 for none.
+    pub suspend_port: AtomicU32,
+    /// Whether a debugger is said to be attached.
+    pub debugged: AtomicBool,
+    /// The domain that it may manage, as the device model of it.
+    target: Once<Weak<Domain>>,
     pub(super) watchdogs: Watchdogs,
     vcpus: Box<[Once<Arc<Vcpu>>]>,
     pub(super) life: Mutex<Life, 2>,
@@ -158,6 +167,10 @@ impl Domain {
             params: [const { AtomicU64::new(0) }; NR_PARAMS],
             vm_assist: AtomicU32::new(0),
             time_offset: AtomicU64::new(0),
+            vnuma: Mutex::new(None),
+            suspend_port: AtomicU32::new(0),
+            debugged: AtomicBool::new(false),
+            target: Once::new(),
             watchdogs: Watchdogs::new(config.id),
             vcpus: vcpus.into_boxed_slice(),
             life: Mutex::new(Life { controller_pauses: 1, ..Life::default() }),
@@ -264,6 +277,24 @@ impl Domain {
     /// Counts `pages` fewer.
     pub fn uncharge(&self, pages: u32) {
         self.tot_pages.fetch_sub(pages, Ordering::Relaxed);
+    }
+
+    /// XEN_DOMCTL_set_target: lets it manage another domain, for good.
+    ///
+    /// # Errors
+    /// EINVAL when it manages one already.
+    pub fn set_target(&self, target: &Arc<Domain>) -> Result<(), Errno> {
+        let mut first = false;
+        self.target.call_once(|| {
+            first = true;
+            Arc::downgrade(target)
+        });
+        if first { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Whether it may manage a domain that [`set_target`](Self::set_target) named.
+    pub fn is_target(&self, other: &Arc<Domain>) -> bool {
+        self.target.get().is_some_and(|target| target.as_ptr() == Arc::as_ptr(other))
     }
 
     /// XENMEM_claim_pages: keeps back as much free memory as it lacks to have `pages`; 0 gives that up.

@@ -32,6 +32,7 @@ mod tests;
 pub use channel::{alloc_unbound, bind_interdomain, close, send};
 pub use consumer::{Consumer, alloc_for_hypervisor, close_for_hypervisor, notify_from_hypervisor};
 pub use ops::event_channel_op;
+pub(crate) use reset::reset;
 pub use vcpu_info::VcpuEvents;
 pub use virq::VirqHandlers;
 

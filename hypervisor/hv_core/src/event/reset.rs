@@ -16,7 +16,7 @@ const RESET_STEP: u32 = 128;
 /// # Errors
 /// EBUSY when a reset is under way (or, resuming, when none is), EAGAIN when ports were opened
 /// meanwhile.
-pub(super) fn reset(hv: &Hypervisor, domain: &Domain, resuming: bool) -> Result<bool, Errno> {
+pub(crate) fn reset(hv: &Hypervisor, domain: &Domain, resuming: bool) -> Result<bool, Errno> {
     let events = &domain.events;
     let first = {
         let mut ports = events.ports.lock();

@@ -62,6 +62,11 @@ impl VcpuEvents {
 }
 
 impl DomainEvents {
+    /// A soft reset: the vCPUs have their vcpu_info where those of a new domain have it.
+    pub(crate) fn forget_infos(&self, hv: &Hypervisor, domain: &Domain) {
+        domain.vcpus().for_each(|vcpu| vcpu.events.release(hv));
+    }
+
     /// The frame of a vCPU's vcpu_info and the offset in it.
     #[inline]
     fn info<'a>(&self, hv: &'a Hypervisor, vcpu: &Vcpu) -> Option<(Frame<'a>, usize)> {

@@ -23,6 +23,7 @@ use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::memory::PageGuard;
 use core::fmt;
+use hal::Gfn;
 use lock::Mutex;
 use map::Ended;
 use maptrack::Maptrack;
@@ -73,6 +74,11 @@ impl DomainGrants {
         table.grow(hv, domain.id, index as usize + 1)?;
         let mfn = table.frame_mfn(index as usize).ok_or(Errno::EINVAL)?;
         PageGuard::get(hv, mfn, domain.id).ok_or(Errno::EINVAL)
+    }
+
+    /// The guest has page `index` at `gfn` now.
+    pub(crate) fn placed(&self, index: u64, gfn: Gfn) {
+        self.table.lock().set_place(index as usize, gfn);
     }
 
     /// One step of a teardown: unmaps what the domain mapped of others, then gives up its entries.

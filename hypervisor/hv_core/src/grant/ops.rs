@@ -41,7 +41,10 @@ pub fn grant_table_op(call: &Call<'_>) -> Outcome {
             let status = offset_of!(GnttabGetStatusFrames, status);
             refuse(call, list, count, size_of::<GnttabGetStatusFrames>(), status)
         }
-        GNTTABOP_query_size | GNTTABOP_get_version | GNTTABOP_get_status_frames => Err(Errno::EINVAL),
+        GNTTABOP_setup_table if count == 1 => setup_table(call, list),
+        GNTTABOP_setup_table | GNTTABOP_query_size | GNTTABOP_get_version | GNTTABOP_get_status_frames => {
+            Err(Errno::EINVAL)
+        }
         GNTTABOP_transfer => {
             refuse(call, list, count, size_of::<GnttabTransfer>(), offset_of!(GnttabTransfer, status))
         }
@@ -150,6 +153,41 @@ fn query_size(call: &Call<'_>, at: u64) -> Outcome {
     };
     guest.write(at, &op)?;
     DONE
+}
+
+/// Makes the table as large as asked, and tells where the guest has each page: it puts them there
+/// itself, by XENMEM_add_to_physmap.
+fn setup_table(call: &Call<'_>, at: u64) -> Outcome {
+    let guest = call.guest();
+    let op: GnttabSetupTable = guest.read(at)?;
+    let status = match asked(call, op.dom) {
+        Ok(domain) => set_up(call, &domain, &op),
+        Err(GrantError(status)) => status,
+    };
+    let field = at.checked_add(offset_of!(GnttabSetupTable, status) as u64).ok_or(Errno::EFAULT)?;
+    guest.write(field, &status)?;
+    DONE
+}
+
+/// The status of [`setup_table`]. The list has no more entries than a table has pages at most.
+fn set_up(call: &Call<'_>, domain: &Arc<Domain>, op: &GnttabSetupTable) -> i16 {
+    let grants = &domain.grants;
+    if op.nr_frames > grants.max_frames() {
+        return GNTST_general_error;
+    }
+    // The frame grows the table up to itself.
+    let grown = op.nr_frames.checked_sub(1).map(|last| grants.frame(call.hv, domain, last.into()).map(drop));
+    if grown.is_some_and(|grown| grown.is_err()) {
+        return GNTST_general_error;
+    }
+    let mut status = GNTST_okay;
+    for i in 0..op.nr_frames {
+        let gfn = grants.table.lock().place(call.hv, domain, i as usize);
+        if call.guest().write_element(op.frame_list.0, i.into(), &gfn.0).is_err() {
+            status = GNTST_bad_virt_addr;
+        }
+    }
+    status
 }
 
 /// Only version 1 exists here.

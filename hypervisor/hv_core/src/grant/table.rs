@@ -11,6 +11,8 @@ use machine::Frame;
 use xen_abi::Errno;
 use xen_abi::grant_table::*;
 
+/// No guest frame (INVALID_GFN).
+const NOWHERE: Gfn = Gfn(u64::MAX);
 /// Entries of a page.
 pub(super) const PER_FRAME: usize = PAGE_SIZE / ENTRY;
 const ENTRY: usize = size_of::<GrantEntryV1>();
@@ -32,6 +34,8 @@ const UNUSED: Active = Active { readers: 0, writers: 0, user: 0, mfn: Mfn(0) };
 #[derive(Debug, Default)]
 pub(super) struct Table {
     frames: Vec<HeldPage>,
+    /// Where the guest last asked for each page; it may have put something else there since.
+    places: Vec<Gfn>,
     active: Vec<Active>,
 }
 
@@ -46,8 +50,10 @@ impl Table {
         while self.frames.len() < frames {
             self.frames.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             self.active.try_reserve(PER_FRAME).map_err(|_| Errno::ENOMEM)?;
+            self.places.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let page = hv.new_shared_page(owner)?;
             self.frames.push(page);
+            self.places.push(NOWHERE);
             self.active.resize(self.frames.len() * PER_FRAME, UNUSED);
         }
         Ok(())
@@ -60,6 +66,22 @@ impl Table {
 
     pub(super) fn frame_mfn(&self, index: usize) -> Option<Mfn> {
         self.frames.get(index).map(HeldPage::mfn)
+    }
+
+    /// The guest asked for a page at `gfn`.
+    pub(super) fn set_place(&mut self, index: usize, gfn: Gfn) {
+        if let Some(place) = self.places.get_mut(index) {
+            *place = gfn;
+        }
+    }
+
+    /// The guest frame where the guest has a page; [`NOWHERE`] when it does not.
+    pub(super) fn place(&self, hv: &Hypervisor, owner: &Domain, index: usize) -> Gfn {
+        let (Some(gfn), Some(mfn)) = (self.places.get(index).copied(), self.frame_mfn(index)) else {
+            return NOWHERE;
+        };
+        let is_there = gfn != NOWHERE && owner.lookup(hv, gfn).is_some_and(|entry| entry.mfn == mfn);
+        if is_there { gfn } else { NOWHERE }
     }
 
     /// Gives up all pages, in the teardown.

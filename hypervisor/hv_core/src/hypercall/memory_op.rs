@@ -3,6 +3,8 @@
 //! The command's upper bits hold how far a call has come that was interrupted; the hypervisor puts
 //! them there when it re-issues the call.
 
+mod topology;
+
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::Domain;
 use crate::memory::{Kind, MAX_ORDER, PageGuard};
@@ -38,6 +40,11 @@ pub fn memory_op(call: &Call<'_>) -> Outcome {
         XENMEM_remove_from_physmap => remove_from_physmap(call, arg),
         XENMEM_set_pod_target => pod_target(call, arg, true),
         XENMEM_get_pod_target => pod_target(call, arg, false),
+        XENMEM_exchange => topology::exchange(call, arg),
+        XENMEM_get_vnumainfo if start == 0 => topology::vnuma_info(call, arg),
+        XENMEM_reserved_device_memory_map if start == 0 => topology::reserved_for_devices(call, arg),
+        // These do not come again.
+        XENMEM_get_vnumainfo | XENMEM_reserved_device_memory_map => Err(Errno::EINVAL),
         XENMEM_claim_pages => claim_pages(call, arg, start),
         XENMEM_acquire_resource => acquire_resource(call, arg, start),
         _ => Err(Errno::ENOSYS),
@@ -184,7 +191,9 @@ fn add_one(
         }
         XENMAPSPACE_grant_table => {
             let page = domain.grants.frame(hv, domain, idx)?;
-            domain.place_page(hv, gfn, page.keep(), Kind::Shared)
+            domain.place_page(hv, gfn, page.keep(), Kind::Shared)?;
+            domain.grants.placed(idx, gfn);
+            Ok(())
         }
         XENMAPSPACE_gmfn_foreign => add_foreign(call, domain, Gfn(idx), gfn, other),
         // Registers of devices are dom0's alone, and in its map from the start.

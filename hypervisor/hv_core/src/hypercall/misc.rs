@@ -6,7 +6,7 @@ use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use hal::{Domid, Gfn};
 use xen_abi::Errno;
-use xen_abi::hvm::hvm_op::{HVMOP_get_param, HVMOP_set_param, HvmParam};
+use xen_abi::hvm::hvm_op::{HVMOP_get_param, HVMOP_guest_request_vm_event, HVMOP_set_param, HvmParam};
 use xen_abi::hvm::params::*;
 use xen_abi::platform::{PlatformOp, Settime64, XENPF_INTERFACE_VERSION, XENPF_settime64};
 use xen_abi::vcpu::*;
@@ -71,6 +71,8 @@ pub fn hvm_op(call: &Call<'_>) -> Outcome {
     let set = match op as u32 {
         HVMOP_set_param => true,
         HVMOP_get_param => false,
+        // Nobody listens.
+        HVMOP_guest_request_vm_event => return if arg == 0 { DONE } else { Err(Errno::EINVAL) },
         _ => return Err(Errno::ENOSYS),
     };
     let guest = call.guest();

@@ -75,14 +75,15 @@ impl<'a> Call<'a> {
         Domid::new(domid).and_then(|id| self.hv.domains.get(id)).ok_or(Errno::ESRCH)
     }
 
-    /// The domain that `domid` names, if the caller may manage it: itself, or any for a privileged
-    /// caller.
+    /// The domain that `domid` names, if the caller may manage it: itself, the one that it is the device
+    /// model of, or any for a privileged caller.
     ///
     /// # Errors
     /// ESRCH when there is none, EPERM for another domain of an unprivileged caller.
     pub fn managed_domain(&self, domid: u16) -> Result<Arc<Domain>, Errno> {
         let domain = self.any_domain(domid)?;
-        if self.domain.privileged || domain.id == self.domain.id { Ok(domain) } else { Err(Errno::EPERM) }
+        let may = self.domain.privileged || domain.id == self.domain.id || self.domain.is_target(&domain);
+        if may { Ok(domain) } else { Err(Errno::EPERM) }
     }
 }
 

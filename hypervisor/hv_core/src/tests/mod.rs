@@ -16,6 +16,7 @@ mod lock_order;
 mod memory;
 mod physmap;
 mod scheduling;
+mod settings;
 mod sysctl;
 mod table;
 mod wild;

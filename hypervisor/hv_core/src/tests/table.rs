@@ -1,13 +1,14 @@
 //! Every row of the table of hypercalls answers as it says, and what has no row does not exist.
 
-use crate::domain::Domain;
+use crate::domain::{Domain, Vnuma};
 use crate::hypercall::{HYPERCALLS, Hypercall, Status, SubOp};
 use crate::testkit::{ARGS, GUEST_RAM, LISTS, World};
 use alloc::sync::Arc;
 use arch_fake::catch_end;
 use hal::PAGE_SIZE;
-use xen_abi::domctl::{Domctl, XEN_DOMCTL_INTERFACE_VERSION};
+use xen_abi::domctl::*;
 use xen_abi::event_channel::{EVTCHNOP_init_control, EvtchnInitControl};
+use xen_abi::memory::XENMEM_get_vnumainfo;
 use xen_abi::platform::{PlatformOp, XENPF_INTERFACE_VERSION};
 use xen_abi::sysctl::{
     CpupoolOp, Sysctl, XEN_SYSCTL_CPUPOOL_OP_INFO, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_cpupool_op,
@@ -33,6 +34,17 @@ fn arguments(world: &World, caller: &Arc<Domain>, call: u32, op: u32) -> [u64; 5
         __HYPERVISOR_domctl => {
             let mut arg = Domctl::new_zeroed();
             (arg.cmd, arg.interface_version, arg.domain) = (op, XEN_DOMCTL_INTERFACE_VERSION, TARGET);
+            // These say something only about themselves.
+            match op {
+                XEN_DOMCTL_vm_event_op => {
+                    arg.write_payload(&VmEventOp { op: XEN_VM_EVENT_GET_VERSION, mode: 0, u: 0 });
+                }
+                XEN_DOMCTL_monitor_op => {
+                    let op = XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES;
+                    arg.write_payload(&MonitorOp { op, event: 0, u: [0; 2] });
+                }
+                _ => {}
+            }
             world.put(caller, ARGS, &arg);
             [ARGS.0, 0, 0, 0, 0]
         }
@@ -52,6 +64,11 @@ fn arguments(world: &World, caller: &Arc<Domain>, call: u32, op: u32) -> [u64; 5
         __HYPERVISOR_console_io => [op.into(), 4, ARGS.0, 0, 0],
         __HYPERVISOR_grant_table_op => [op.into(), ARGS.0, 1, 0, 0],
         __HYPERVISOR_vm_assist => [op.into(), VMASST_TYPE_runstate_update_flag.into(), 0, 0, 0],
+        __HYPERVISOR_memory_op => {
+            // Who has no nodes is told that there are none to be had.
+            *caller.vnuma.lock() = (op == XENMEM_get_vnumainfo).then(Vnuma::default);
+            [op.into(), ARGS.0, 0, 0, 0]
+        }
         __HYPERVISOR_event_channel_op => {
             // Some operations are of the FIFO interface only.
             let mut control = EvtchnInitControl::new_zeroed();

@@ -4,6 +4,7 @@ use super::Done;
 use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::hypercall::Call;
+use core::sync::atomic::Ordering;
 use hal::{Domid, MachineOps as _, Stage2Format as _};
 use machine::{Abi, Stage2};
 use xen_abi::Errno;
@@ -56,6 +57,7 @@ pub(in crate::hypercall) fn domain_info(
     // Tools let go of its pages when they see it dead.
     flags.set(DominfFlags::DYING, domain.is_drained());
     flags.set(DominfFlags::PAUSED, domain.controller_pauses() > 0);
+    flags.set(DominfFlags::DEBUGGED, domain.debugged.load(Ordering::Relaxed));
     if let Some(reason) = domain.shutdown_reason() {
         flags = (flags | DominfFlags::SHUTDOWN).with_shutdown_code(u32::from(reason.0));
     }

@@ -2,6 +2,7 @@
 
 use super::{Done, other};
 use crate::domain::{Domain, DomainConfig};
+use crate::event;
 use crate::hypercall::Call;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -96,6 +97,22 @@ pub(super) fn unpause(call: &Call<'_>, domain: &Domain) -> Result<Done, Errno> {
 /// XEN_DOMCTL_resumedomain.
 pub(super) fn resume(call: &Call<'_>, domain: &Arc<Domain>) -> Result<Done, Errno> {
     call.hv.resume(other(call, domain)?);
+    Ok(Done::Plain)
+}
+
+/// XEN_DOMCTL_soft_reset: a domain that asked for it goes on as a new one, but with its memory and
+/// registers. Its ports are closed a step a call.
+pub(super) fn soft_reset(call: &Call<'_>, domain: &Arc<Domain>, resuming: bool) -> Result<Done, Errno> {
+    let domain = other(call, domain)?;
+    if !domain.is_shut_down() || domain.controller_pauses() == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !event::reset(call.hv, domain, resuming)? {
+        return Ok(Done::Again(1));
+    }
+    domain.events.forget_infos(call.hv, domain);
+    domain.vcpus().for_each(|vcpu| vcpu.runstate.release(call.hv));
+    call.hv.resume(domain);
     Ok(Done::Plain)
 }
 

@@ -7,6 +7,8 @@
 mod info;
 mod life;
 mod memory;
+mod observe;
+mod settings;
 mod vcpu;
 
 pub(super) use info::domain_info;
@@ -56,6 +58,7 @@ fn run(call: &Call<'_>, op: &mut Domctl, progress: u64) -> Result<Done, Errno> {
     match op.cmd {
         XEN_DOMCTL_createdomain => return life::create(call, op),
         XEN_DOMCTL_getdomaininfo => return info::get(call, op),
+        XEN_DOMCTL_vm_event_op => return observe::vm_event(call, op),
         _ => {}
     }
     let domain = Domid::new(op.domain).and_then(|id| call.hv.domains.get(id)).ok_or(Errno::ESRCH)?;
@@ -68,6 +71,17 @@ fn run(call: &Call<'_>, op: &mut Domctl, progress: u64) -> Result<Done, Errno> {
         XEN_DOMCTL_settimeoffset => life::set_time_offset(call, &domain, op),
         XEN_DOMCTL_set_address_size => life::set_address_size(&domain, op),
         XEN_DOMCTL_vuart_op => life::vuart(call, &domain, op),
+        XEN_DOMCTL_soft_reset => life::soft_reset(call, &domain, progress != 0),
+        XEN_DOMCTL_soft_reset_cont => life::soft_reset(call, &domain, true),
+        XEN_DOMCTL_setdebugging => settings::set_debugging(call, &domain, op),
+        XEN_DOMCTL_subscribe => settings::subscribe(&domain, op),
+        XEN_DOMCTL_set_target => settings::set_target(call, &domain, op),
+        XEN_DOMCTL_setvnumainfo => settings::set_vnuma(call, &domain, op),
+        XEN_DOMCTL_monitor_op => observe::monitor(call, &domain, op),
+        // Without an IOMMU a domain gets no device that does DMA.
+        XEN_DOMCTL_assign_device | XEN_DOMCTL_test_assign_device | XEN_DOMCTL_deassign_device => {
+            Err(Errno::EOPNOTSUPP)
+        }
         XEN_DOMCTL_max_mem => memory::max_mem(&domain, op),
         XEN_DOMCTL_cacheflush => memory::cacheflush(call, &domain, op, progress),
         XEN_DOMCTL_get_paging_mempool_size => memory::get_pool(&domain, op),
