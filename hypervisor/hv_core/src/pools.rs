@@ -55,8 +55,6 @@ impl Default for DomainPool {
     }
 }
 
-type Slot = Mutex<Option<Pool>, 13>;
-
 /// The pools.
 pub struct Pools {
     slots: Box<[Mutex<Option<Pool>, 13>]>,
@@ -141,7 +139,7 @@ impl Pools {
     }
 
     #[inline]
-    fn slot(&self, slot: u32) -> Option<&Slot> {
+    fn slot(&self, slot: u32) -> Option<&Mutex<Option<Pool>, 13>> {
         self.slots.get(slot as usize)
     }
 
@@ -221,7 +219,7 @@ impl Pools {
 
     /// The slot of the pool with that number.
     fn find(&self, id: u32) -> Option<u32> {
-        let is = |slot: &Slot| slot.lock().as_ref().is_some_and(|pool| pool.id() == id);
+        let is = |slot: &Mutex<Option<Pool>, 13>| slot.lock().as_ref().is_some_and(|pool| pool.id() == id);
         self.slots.iter().position(is).map(|slot| slot as u32)
     }
 

@@ -4,6 +4,7 @@
 mod common;
 use common::Rig;
 use xen_abi::Errno;
+use xenstore_store::Quotas;
 use xenstore_wire::Domid;
 use xenstore_wire::MessageType::*;
 
@@ -202,4 +203,36 @@ fn quotas_are_shown_and_set() {
     assert!(text.contains("nodes               :        2\n"), "{text}");
     assert_eq!(rig.write(guest, "m", ""), Err(Errno::ENOSPC));
     assert_eq!(rig.ask(rig.dom0, Control, 0, "quota\0set\0none\02\0"), Err(Errno::EINVAL));
+}
+
+#[test]
+fn next_domain_of_a_number_has_the_whole_quota() {
+    let mut rig = Rig::with(Quotas { nodes: 4, watches: 2, ..Quotas::default() });
+    for _ in 0..3 {
+        let guest = rig.domain(3);
+        for name in ["a", "b", "c"] {
+            rig.write(guest, name, "").unwrap();
+        }
+        assert_eq!(rig.write(guest, "d", ""), Err(Errno::ENOSPC));
+        rig.watch(guest, "a", "1");
+        rig.watch(guest, "a", "2");
+        assert_eq!(rig.ask(guest, Watch, 0, "a\03\0"), Err(Errno::E2BIG));
+        rig.store.domain_gone(Domid(3));
+    }
+    assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
+}
+
+#[test]
+fn watches_and_transactions_do_not_add_up_over_new_starts() {
+    let mut rig = Rig::with(Quotas { watches: 2, transactions: 1, ..Quotas::default() });
+    let guest = rig.domain(3);
+    for _ in 0..20 {
+        rig.watch(guest, "n", "1");
+        rig.watch(guest, "n", "2");
+        rig.start(guest);
+        rig.store.reset(guest);
+    }
+    rig.write(rig.dom0, "/local/domain/3/n", "").unwrap();
+    assert_eq!(rig.fired(guest), [""; 0]);
+    assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
 }

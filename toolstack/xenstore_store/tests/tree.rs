@@ -281,3 +281,30 @@ fn a_read_only_socket_changes_nothing() {
     assert_eq!(rig.ask(reader, Rm, number, "/a\0"), Err(Errno::EROFS));
     rig.commit(reader, number).unwrap();
 }
+
+#[test]
+fn the_root_is_not_a_guests() {
+    let mut rig = Rig::new();
+    let guest = rig.domain(3);
+    assert_eq!(rig.ask(guest, SetPerms, 0, "/\0n3\0"), Err(Errno::EACCES));
+    assert_eq!(rig.write(guest, "/", "v"), Err(Errno::EACCES));
+    assert_eq!(rig.write(guest, "/new", "v"), Err(Errno::EACCES));
+    assert_eq!(rig.ask(guest, Mkdir, 0, "/new\0"), Err(Errno::EACCES));
+    assert!(rig.ask(guest, Rm, 0, "/\0").is_err());
+    assert_eq!(rig.permissions(rig.dom0, "/"), "n0");
+}
+
+#[test]
+fn the_deepest_path_is_made_removed_and_committed() {
+    let mut rig = Rig::with(Quotas { nodes: 2000, ..Quotas::default() });
+    let guest = rig.domain(3);
+    let deepest = |letter: &str| [letter; 1024].join("/");
+    rig.write(guest, &deepest("a"), "v").unwrap();
+    assert_eq!(rig.write(guest, &format!("{}/b", deepest("a")), "v"), Err(Errno::EINVAL), "too long");
+    rig.ok(guest, Rm, 0, "a\0");
+    let number = rig.start(guest);
+    rig.ok(guest, Write, number, format!("{}\0", deepest("b")));
+    rig.commit(guest, number).unwrap();
+    rig.store.domain_gone(xenstore_wire::Domid(3));
+    assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
+}

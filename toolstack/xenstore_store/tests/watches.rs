@@ -169,3 +169,17 @@ fn an_event_too_long_for_a_message_is_dropped() {
     rig.write(rig.dom0, "/a/y", "").unwrap();
     assert_eq!(rig.fired(watcher), ["/a/y"]);
 }
+
+#[test]
+fn reset_inside_a_transaction_ends_it() {
+    let mut rig = Rig::new();
+    let guest = rig.domain(3);
+    let number = rig.start(guest);
+    rig.ok(guest, Write, number, "n\0v");
+    rig.ok(guest, ResetWatches, number, "\0");
+    assert_eq!(rig.commit(guest, number), Err(Errno::ENOENT));
+    assert_eq!(rig.read(guest, "n"), Err(Errno::ENOENT), "nothing of it was done");
+    let next = rig.start(guest);
+    rig.commit(guest, next).unwrap();
+    assert_eq!(rig.ok(rig.dom0, MessageType::Control, 0, "check\0"), b"OK\0");
+}

@@ -1,5 +1,6 @@
 //! `./x check`: the rules about the source itself. All are looked at, then the outcome is one list.
 
+mod documents;
 mod imports;
 mod lint;
 mod lock_order;
@@ -19,11 +20,12 @@ use crate::workspace::Workspace;
 
 type Rule = fn(&Workspace) -> Result<()>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     ("Format (rustfmt)", lint::format),
     ("Which crate may import which", imports::check),
     ("Unsafe budget", unsafe_budget::check),
     ("Locks and their order", lock_order::check),
+    ("Tests that the documents name", documents::check),
     ("Lints of what runs on the host (clippy)", lint::host),
     ("Lints of the arm64 hypervisor (clippy)", |workspace| lint::bare_metal(workspace, Arch::Arm64)),
     ("Lints of the amd64 hypervisor (clippy)", |workspace| lint::bare_metal(workspace, Arch::Amd64)),

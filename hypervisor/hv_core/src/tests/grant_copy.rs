@@ -330,3 +330,16 @@ fn domains_are_looked_for_before_grants_and_grants_before_bounds() {
     assert_eq!(kit.copy((Grant(99, 9), 0), (Frame(5, own(2)), 0), 8), GNTST_bad_domain);
     assert_eq!(kit.copy((Frame(5, own(2)), 0), (Grant(99, 9), 0), 8), GNTST_permission_denied);
 }
+
+#[test]
+fn copy_by_an_entry_in_use_is_of_the_page_in_use_whatever_the_guest_writes_there() {
+    let kit = Kit::new();
+    kit.fill(&kit.five, 4, 0x44);
+    kit.fill(&kit.five, 5, 0x55);
+    kit.world.map_ok(&kit.dom0, 5, 9, Gfn(0x300));
+    kit.world.grant(&kit.five, 9, PERMIT | GTF_reading | GTF_writing, 0, own(5));
+    let op = copy_op((Grant(5, 9), 0), (Frame(MINE, own(2)), 0), 8);
+    assert_eq!(kit.world.grant_op(&kit.dom0, GNTTABOP_copy, &op).unwrap().status, GNTST_okay);
+    assert_eq!(kit.bytes(&kit.dom0, 2, 0), [0x44; 4]);
+    check(&kit.world, &[]);
+}

@@ -668,5 +668,25 @@ fn entry_that_was_revoked_gives_its_reader_no_right_to_write() {
     assert_eq!(kit.flags(9), GTF_reading);
     assert_eq!(kit.unmap(second.handle, HERE.plus(1)), GNTST_okay);
     assert_eq!(kit.flags(9), 0);
+}
+
+#[test]
+fn many_mappings_of_a_dying_domain_go_a_step_at_a_time() {
+    let kit = Kit::new();
+    kit.world.grant(&kit.owner, 9, GTF_permit_access, 6, own(4));
+    for n in 0..100 {
+        kit.world.map_ok(&kit.other, 5, 9, HERE.plus(n));
+    }
+    // The first step only stops the domain.
+    let hv = kit.world.hv;
+    hv.machine.set_stage2(kit.dom0.root);
+    assert_eq!(hv.destroy_domain(&kit.other), Ok(false));
+    let mut steps = 1;
+    while !kit.other.grants.teardown(hv, &kit.other, 40) {
+        steps += 1;
+    }
+    assert!((3..=5).contains(&steps), "{steps} steps");
+    assert_eq!(kit.flags(9) & IN_USE, 0);
+    kit.world.kill(6).unwrap();
     kit.check();
 }

@@ -217,3 +217,18 @@ fn physical_interrupts_cannot_be_bound() {
     assert_eq!(bind(5), Err(Errno::ENOMEM));
     assert_eq!(bind(1024), Err(Errno::EINVAL));
 }
+
+#[test]
+fn virq_that_finds_no_port_stays_unbound() {
+    let kit = Kit::new();
+    let theirs = kit.bind_virq(&kit.dom0, VIRQ_TIMER, 0).unwrap();
+    let mut last = 0;
+    while let Ok(port) = kit.bind_ipi(&kit.domu, 0) {
+        last = port;
+    }
+    assert_eq!(kit.bind_virq(&kit.domu, VIRQ_TIMER, 1), Err(Errno::ENOSPC));
+    assert_eq!(kit.alloc_in(&kit.domu, DOMID_SELF, 0), Err(Errno::ENOSPC));
+    assert_eq!(kit.status(&kit.dom0, theirs).0, EVTCHNSTAT_virq);
+    kit.close(&kit.domu, last).unwrap();
+    assert_eq!(kit.bind_virq(&kit.domu, VIRQ_TIMER, 1), Ok(last));
+}

@@ -327,3 +327,27 @@ fn reset_goes_back_to_two_level_and_gives_the_pages_back() {
     assert_eq!(kit.take_events(&kit.domu), 1 << port);
     assert_eq!(kit.init_control(0, CONTROL, 0), Ok(17), "and can switch again");
 }
+
+#[test]
+fn pages_added_beside_a_reset_are_all_given_back() {
+    use crate::event::{fifo_setup, reset};
+    let kit = Kit::new();
+    let (hv, domain) = (kit.hv(), &kit.domu);
+    let references = || [CONTROL, ARRAY].map(|g| hv.frames.references(domain.lookup(hv, g).unwrap().mfn));
+    let before = references();
+    kit.switch();
+    let rounds = if cfg!(miri) { 20 } else { 1000 };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..rounds {
+                let _ = fifo_setup::expand_array(hv, domain, ARRAY);
+            }
+        });
+        for _ in 0..rounds {
+            assert_eq!(reset::reset(hv, domain, false), Ok(true));
+            let _ = kit.init_control(0, CONTROL, 0);
+        }
+    });
+    assert_eq!(reset::reset(hv, domain, false), Ok(true));
+    assert_eq!(references(), before);
+}
