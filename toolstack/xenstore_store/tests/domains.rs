@@ -236,3 +236,16 @@ fn watches_and_transactions_do_not_add_up_over_new_starts() {
     assert_eq!(rig.fired(guest), [""; 0]);
     assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
 }
+
+#[test]
+fn domain_that_breaks_the_protocol_is_not_told_as_ended_and_its_end_is() {
+    let mut rig = Rig::new();
+    let guest = rig.domain(3);
+    rig.watch(rig.dom0, "@releaseDomain", "t");
+    let too_long = [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0];
+    assert!(rig.store.receive(guest, &too_long, &mut rig.machine).is_err());
+    assert_eq!(rig.fired(rig.dom0), [""; 0]);
+    assert_eq!(rig.store.known_domains(), [Domid(3)]);
+    rig.store.domain_gone(Domid(3));
+    assert_eq!(rig.fired(rig.dom0), ["@releaseDomain"]);
+}

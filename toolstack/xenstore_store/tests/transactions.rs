@@ -183,3 +183,20 @@ fn a_guest_cannot_hold_an_old_snapshot_for_ever() {
     assert_eq!(read_in(&mut rig, guest, number, "n").unwrap(), b"new");
     assert_eq!(rig.commit(guest, number), Err(Errno::EAGAIN));
 }
+
+#[test]
+fn node_removed_inside_and_outside_counts_once() {
+    let mut rig = Rig::new();
+    let guest = rig.domain(3);
+    rig.write(guest, "a", "").unwrap();
+    let number = rig.start(guest);
+    rig.ok(guest, Rm, number, "a\0");
+    rig.ok(guest, Rm, 0, "a\0");
+    let _ = rig.commit(guest, number);
+    assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
+    let number = rig.start(guest);
+    rig.ok(guest, Write, number, "b\0");
+    rig.ok(rig.dom0, Rm, 0, "/local/domain/3\0");
+    let _ = rig.commit(guest, number);
+    assert_eq!(rig.ok(rig.dom0, Control, 0, "check\0"), b"OK\0");
+}
