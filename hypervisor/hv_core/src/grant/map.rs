@@ -59,10 +59,10 @@ fn try_map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGrantRef) -
     Ok(())
 }
 
-/// GNTTABOP_unmap_grant_ref: ends the mappings that the operations from `at` on name, at most `left` and [`TOGETHER`];
+/// GNTTABOP_unmap_grant_ref: ends the mappings that the operations from `at` on name, at most `left` and `N`;
 /// returns their number. Each status is written when no translation of the page is left.
 #[inline]
-pub(super) fn unmap(
+pub(super) fn unmap<const N: usize>(
     call: &Call<'_>,
     peers: &mut Peers<'_>,
     window: &mut GuestWindow<'_>,
@@ -70,11 +70,11 @@ pub(super) fn unmap(
     left: u64,
 ) -> Result<u64, Fault> {
     const SIZE: u64 = size_of::<GnttabUnmapGrantRef>() as u64;
-    let (mut ended, mut statuses) = (Ended::NONE, [GNTST_okay; TOGETHER]);
+    let (mut ended, mut statuses) = (Ended::<N>::NONE, [GNTST_okay; N]);
     let (mut read, mut next) = (0, Some(at));
     {
         let mut maptrack = call.domain.grants.maptrack.lock();
-        for status in statuses.iter_mut().take(left.min(TOGETHER as u64) as usize) {
+        for status in statuses.iter_mut().take(left.min(N as u64) as usize) {
             let Some(Ok(op)) = next.map(|at| window.read::<GnttabUnmapGrantRef>(at)) else { break };
             let named = (op.host_addr != 0).then(|| Gaddr(op.host_addr).frame());
             match maptrack.end(op.handle, named) {
@@ -95,16 +95,16 @@ pub(super) fn unmap(
 }
 
 /// Mappings that were taken out of the maptrack table, to be ended together.
-pub(super) struct Ended {
+pub(super) struct Ended<const N: usize> {
     count: usize,
-    mappings: [Option<Mapping>; TOGETHER],
+    mappings: [Option<Mapping>; N],
 }
 
-impl Ended {
+impl<const N: usize> Ended<N> {
     /// No mapping.
-    pub(super) const NONE: Self = Self { count: 0, mappings: [const { None }; TOGETHER] };
+    pub(super) const NONE: Self = Self { count: 0, mappings: [const { None }; N] };
 
-    /// Adds one, if there is one; the caller counts [`TOGETHER`].
+    /// Adds one, if there is one; the caller counts to `N`.
     #[inline]
     pub(super) fn add(&mut self, mapping: Option<Mapping>) {
         if let (Some(mapping), Some(slot)) = (mapping, self.mappings.get_mut(self.count)) {
@@ -118,7 +118,7 @@ impl Ended {
     pub(super) fn complete(&mut self, hv: &Hypervisor, domain: &Domain, peers: &mut Peers<'_>) {
         let mappings = self.mappings.get_mut(..self.count).unwrap_or_default();
         self.count = 0;
-        domain.remove_grants(hv, mappings.iter().flatten().map(|m| (m.gfn, m.page.mfn())));
+        domain.remove_grants::<N>(hv, mappings.iter().flatten().map(|m| (m.gfn, m.page.mfn())));
         for mapping in mappings {
             let Some(Mapping { owner, gref, read_only, page, .. }) = mapping.take() else { continue };
             if let Some(owner) = peers.get(owner) {

@@ -27,7 +27,9 @@ pub(super) struct Mapping {
     pub(super) page: HeldPage,
 }
 
+/// The tag has a place of its own, so that a mapping is moved in whole words.
 #[derive(Debug)]
+#[repr(u8)]
 enum Slot {
     Free { next: u32 },
     Reserved,

@@ -86,7 +86,7 @@ impl DomainGrants {
     pub(crate) fn teardown(&self, hv: &Hypervisor, domain: &Domain, budget: u64) -> bool {
         let mut peers = Peers::new(hv, domain);
         for _ in 0..budget.div_ceil(map::TOGETHER as u64) {
-            let mut ended = Ended::NONE;
+            let mut ended = Ended::<{ map::TOGETHER }>::NONE;
             let mut more = true;
             {
                 let mut maptrack = self.maptrack.lock();

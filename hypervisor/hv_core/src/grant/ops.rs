@@ -92,8 +92,9 @@ fn map_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
 
 fn unmap_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
     let mut peers = Peers::new(call.hv, call.domain);
-    each::<GnttabUnmapGrantRef>(call, list, count, |window, at, left| {
-        map::unmap(call, &mut peers, window, at, left)
+    each::<GnttabUnmapGrantRef>(call, list, count, |window, at, left| match left {
+        1 => map::unmap::<1>(call, &mut peers, window, at, left),
+        _ => map::unmap::<{ map::TOGETHER }>(call, &mut peers, window, at, left),
     })
 }
 

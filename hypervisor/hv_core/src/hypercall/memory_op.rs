@@ -7,7 +7,7 @@ mod topology;
 
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::Domain;
-use crate::memory::{Kind, MAX_ORDER, PageGuard};
+use crate::memory::{GuestWindow, Kind, MAX_ORDER, PageGuard};
 use hal::{Domid, Gfn};
 use xen_abi::Errno;
 use xen_abi::memory::*;
@@ -73,7 +73,8 @@ enum Change {
 /// The three operations on a list of extents. The result is the number of extents done: a failure
 /// part way is seen by its being short.
 fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
-    let request: MemoryReservation = call.guest().read(arg)?;
+    let mut window = GuestWindow::read_only(call.guest());
+    let request: MemoryReservation = window.read(arg)?;
     let done_so_far = Ok(Flow::Done(start));
     if start >= request.nr_extents || request.extent_order > MAX_ORDER {
         return done_so_far;
@@ -87,7 +88,11 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
         Err(e) => return if start == 0 { Err(e) } else { done_so_far },
     };
     if request.extent_order == 0 && change != Change::Increase {
-        return single_pages(call, &domain, &request, start, change);
+        return if request.nr_extents - start == 1 {
+            single_pages::<1>(call, &mut window, &domain, &request, start, change)
+        } else {
+            single_pages::<TOGETHER>(call, &mut window, &domain, &request, start, change)
+        };
     }
     let pages = 1u64 << request.extent_order;
     let mut done = start;
@@ -110,9 +115,10 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
     Ok(Flow::Done(done))
 }
 
-/// The operations on extents of one page: frame numbers are read, and the map is changed, several at a time.
-fn single_pages(
+/// The operations on extents of one page: frame numbers are read, and the map is changed, up to `N` at a time.
+fn single_pages<const N: usize>(
     call: &Call<'_>,
+    window: &mut GuestWindow<'_>,
     domain: &Domain,
     request: &MemoryReservation,
     start: u64,
@@ -123,17 +129,16 @@ fn single_pages(
         if done - start >= BUDGET {
             return again(call, done);
         }
-        let mut gfns = [0u64; TOGETHER];
-        let wanted = (request.nr_extents - done).min(TOGETHER as u64) as usize;
+        let mut gfns = [0u64; N];
+        let wanted = (request.nr_extents - done).min(N as u64) as usize;
         // What cannot be read is seen by the result's being short.
-        let Ok(read) = call.guest().read_elements(request.extent_start.0, done, gfns.split_at_mut(wanted).0)
-        else {
+        let Ok(read) = window.read_elements(request.extent_start.0, done, gfns.split_at_mut(wanted).0) else {
             break;
         };
         let gfns = gfns.iter().take(read).copied().map(Gfn);
         let changed = match change {
             Change::Populate => domain.populate_pages(call.hv, gfns),
-            _ => domain.give_up_pages(call.hv, gfns),
+            _ => domain.give_up_pages::<N>(call.hv, gfns),
         };
         done += changed;
         if changed < read as u64 {
@@ -164,7 +169,7 @@ fn decrease(call: &Call<'_>, domain: &Domain, request: &MemoryReservation, index
     // A part at a time, so that nobody waits long for the map.
     for first in (0..count).step_by(BUDGET as usize) {
         let part = BUDGET.min(count - first);
-        if domain.give_up_pages(call.hv, (first..first + part).map(|i| gfn.plus(i))) < part {
+        if domain.give_up_pages::<TOGETHER>(call.hv, (first..first + part).map(|i| gfn.plus(i))) < part {
             return Err(Errno::EINVAL);
         }
     }

@@ -341,19 +341,22 @@ impl Frames {
         self.put(mfn);
     }
 
-    /// A table has one more entry. The count lives in the record, and the lock of the map that the
-    /// table belongs to is held.
+    /// A table has one more entry. The count lives in the record, which only the holder of the lock of the map that the
+    /// table belongs to changes: nobody else can refer to a table.
     #[inline]
     pub(super) fn table_gains(&self, table: Mfn) {
         if let Some(record) = self.record(table) {
-            record.fetch_add(ENTRY_ONE, Ordering::Relaxed);
+            record.store(record.load(Ordering::Relaxed) + ENTRY_ONE, Ordering::Relaxed);
         }
     }
 
     /// A table has one entry less; true when it has none left.
     #[inline]
     pub(super) fn table_loses(&self, table: Mfn) -> bool {
-        self.record(table).is_some_and(|r| r.fetch_sub(ENTRY_ONE, Ordering::Relaxed) < 2 * ENTRY_ONE)
+        let Some(record) = self.record(table) else { return false };
+        let left = record.load(Ordering::Relaxed).saturating_sub(ENTRY_ONE);
+        record.store(left, Ordering::Relaxed);
+        left < ENTRY_ONE
     }
 
     /// Whether a table has no entries.

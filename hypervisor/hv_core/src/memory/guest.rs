@@ -136,17 +136,6 @@ impl<'a> GuestMemory<'a> {
         self.read(element::<T>(va, index)?)
     }
 
-    /// Reads elements of the array at `va` from `index` on: as many as lie in one page and fit, but at least one.
-    /// Returns their number.
-    #[inline]
-    pub fn read_elements<T: GuestBytes>(&self, va: u64, index: u64, into: &mut [T]) -> Result<usize, Fault> {
-        let at = element::<T>(va, index)?;
-        let count = ((PAGE_SIZE - at as usize % PAGE_SIZE) / size_of::<T>()).clamp(1, into.len().max(1));
-        let part = into.get_mut(..count).unwrap_or_default();
-        self.read_bytes(at, part.as_mut_bytes())?;
-        Ok(part.len())
-    }
-
     /// Writes element `index` of the array at `va`.
     pub fn write_element<T: GuestBytes>(&self, va: u64, index: u64, value: &T) -> Result<(), Fault> {
         self.write(element::<T>(va, index)?, value)
@@ -154,6 +143,6 @@ impl<'a> GuestMemory<'a> {
 }
 
 /// The address of element `index` of an array of `T` at `va`.
-fn element<T>(va: u64, index: u64) -> Result<u64, Fault> {
+pub(super) fn element<T>(va: u64, index: u64) -> Result<u64, Fault> {
     index.checked_mul(size_of::<T>() as u64).and_then(|o| va.checked_add(o)).ok_or(Fault)
 }

@@ -63,7 +63,7 @@ impl P2m {
 
     /// Maps 512^`level` frames from `gfn` to `mfn`. References are the caller's affair: see
     /// [`insert_page`](Self::insert_page).
-    #[inline]
+    #[inline(never)]
     fn insert(
         &mut self,
         hv: &Hypervisor,
@@ -85,14 +85,41 @@ impl P2m {
         while spot.level > level {
             spot = self.add_table(hv, pool, gfn, spot)?;
         }
-        spot.frame.store64(spot.offset, Stage2::leaf(mfn, level, kind.attr(), kind as u8));
-        hv.machine.publish_tables();
-        hv.frames.table_gains(spot.table);
-        self.max_gfn = self.max_gfn.max(last);
+        self.fill(hv, &spot, last, mfn, kind);
         Ok(())
     }
 
+    /// Maps one page, as [`insert`](Self::insert) does: where its table exists and the entry is empty, in line.
+    #[inline(always)]
+    fn insert_one(
+        &mut self,
+        hv: &Hypervisor,
+        pool: &mut TablePool,
+        gfn: Gfn,
+        mfn: Mfn,
+        kind: Kind,
+    ) -> Result<(), MapError> {
+        match self.walk(hv, gfn) {
+            Some(spot) if spot.level == 0 && spot.view() == PteView::Empty => {
+                self.fill(hv, &spot, gfn, mfn, kind);
+                Ok(())
+            }
+            _ => self.insert(hv, pool, gfn, 0, mfn, kind),
+        }
+    }
+
+    /// Fills the empty entry where a walk ended; `last` is the last guest frame that it maps.
+    #[inline(always)]
+    fn fill(&mut self, hv: &Hypervisor, spot: &Spot<'_>, last: Gfn, mfn: Mfn, kind: Kind) {
+        spot.frame.store64(spot.offset, Stage2::leaf(mfn, spot.level, kind.attr(), kind as u8));
+        hv.machine.publish_tables();
+        hv.frames.table_gains(spot.table);
+        self.max_gfn = self.max_gfn.max(last);
+    }
+
     /// Puts a table at the empty entry `above`; returns its entry for `gfn`.
+    #[cold]
+    #[inline(never)]
     fn add_table<'a>(
         &mut self,
         hv: &'a Hypervisor,
@@ -142,6 +169,7 @@ impl P2m {
     }
 
     /// Maps one page; the entry takes over the reference. On an error the reference comes back.
+    #[inline]
     pub fn insert_page(
         &mut self,
         hv: &Hypervisor,
@@ -150,7 +178,7 @@ impl P2m {
         page: HeldPage,
         kind: Kind,
     ) -> Result<(), (MapError, HeldPage)> {
-        match self.insert(hv, pool, gfn, 0, page.mfn(), kind) {
+        match self.insert_one(hv, pool, gfn, page.mfn(), kind) {
             Ok(()) => {
                 page.into_entry();
                 Ok(())
@@ -188,6 +216,7 @@ impl P2m {
     }
 
     /// Maps a grant; the maptrack entry keeps the reference.
+    #[inline]
     pub fn insert_grant(
         &mut self,
         hv: &Hypervisor,
@@ -196,6 +225,6 @@ impl P2m {
         mfn: Mfn,
         read_only: bool,
     ) -> Result<(), MapError> {
-        self.insert(hv, pool, gfn, 0, mfn, if read_only { Kind::GrantRo } else { Kind::Grant })
+        self.insert_one(hv, pool, gfn, mfn, if read_only { Kind::GrantRo } else { Kind::Grant })
     }
 }

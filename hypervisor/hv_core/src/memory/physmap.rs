@@ -99,17 +99,22 @@ impl Domain {
     }
 
     /// Takes out grant mappings, each of a machine frame at a guest frame; one that is not there (any more) is passed
-    /// over. No translation of them is left. Works on a dying domain too.
+    /// over. No translation of them is left; up to `N` are flushed at once. Works on a dying domain too.
     #[inline]
-    pub fn remove_grants(&self, hv: &Hypervisor, grants: impl IntoIterator<Item = (Gfn, Mfn)>) {
+    pub fn remove_grants<const N: usize>(
+        &self,
+        hv: &Hypervisor,
+        grants: impl IntoIterator<Item = (Gfn, Mfn)>,
+    ) {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;
         let is_there = |mfn, found: Option<Entry>| {
             Ok(found.is_some_and(|e| e.mfn == mfn && matches!(e.kind, Kind::Grant | Kind::GrantRo)))
         };
         // A grant is always mapped as a page of its own: no block has to be split, and nothing can fail.
-        let cleared =
-            memory.p2m.clear_pages(hv, &mut memory.pool, grants, is_there, |removed| removed.release(hv));
+        let cleared = memory
+            .p2m
+            .clear_pages::<N, _>(hv, &mut memory.pool, grants, is_there, |removed| removed.release(hv));
         debug_assert!(cleared.is_ok());
     }
 
@@ -197,6 +202,8 @@ impl Domain {
     }
 
     /// Maps one such frame where something else is mapped.
+    #[cold]
+    #[inline(never)]
     fn take_place(&self, hv: &Hypervisor, memory: &mut DomainMemory, gfn: Gfn) -> Result<(), Errno> {
         if memory.p2m.lookup(hv, gfn).is_some_and(|entry| entry.kind == Kind::Ram) {
             return Err(Errno::EBUSY);
@@ -210,9 +217,9 @@ impl Domain {
     }
 
     /// Gives up the domain's own memory at each of the guest frames, until one has none, or a block cannot be split;
-    /// returns how many were given up, from the first on.
+    /// returns how many were given up, from the first on. Up to `N` are flushed at once.
     #[inline]
-    pub fn give_up_pages(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
+    pub fn give_up_pages<const N: usize>(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
         let mut done = 0;
         let is_memory = |(), found: Option<Entry>| match found {
             Some(Entry { kind: Kind::Ram, .. }) => Ok(true),
@@ -221,7 +228,7 @@ impl Domain {
         let gfns = gfns.into_iter().map(|gfn| (gfn, ()));
         // The count says how far it came.
         let _ = self.with_map(|memory| {
-            memory.p2m.clear_pages(hv, &mut memory.pool, gfns, is_memory, |removed| {
+            memory.p2m.clear_pages::<N, _>(hv, &mut memory.pool, gfns, is_memory, |removed| {
                 self.let_go(hv, removed);
                 done += 1;
             })

@@ -1,9 +1,10 @@
 //! Access to neighbouring places of a guest's memory: a structure that is read and then answered, the elements of an
 //! array.
 
-use super::guest::{Fault, GuestBytes, GuestMemory, GuestPage};
+use super::guest::{Fault, GuestBytes, GuestMemory, GuestPage, element};
 use hal::{FrameMem as _, PAGE_SIZE};
 use machine::Frame;
+use zerocopy::IntoBytes as _;
 
 /// What of a guest address names the page.
 const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
@@ -44,6 +45,27 @@ impl<'a> GuestWindow<'a> {
             None => self.memory.read_bytes(va, value.as_mut_bytes())?,
         }
         Ok(value)
+    }
+
+    /// Reads elements of the array at `va` from `index` on: as many as lie in one page and fit, but at least one.
+    /// Returns their number.
+    #[inline]
+    pub fn read_elements<T: GuestBytes>(
+        &mut self,
+        va: u64,
+        index: u64,
+        into: &mut [T],
+    ) -> Result<usize, Fault> {
+        let at = element::<T>(va, index)?;
+        let count = ((PAGE_SIZE - at as usize % PAGE_SIZE) / size_of::<T>()).clamp(1, into.len().max(1));
+        let part = into.get_mut(..count).unwrap_or_default().as_mut_bytes();
+        match self.frame(at, part.len())? {
+            Some((frame, offset)) => {
+                frame.read(offset, part);
+            }
+            None => self.memory.read_bytes(at, part)?,
+        }
+        Ok(count)
     }
 
     /// Writes one `T` at `va`.

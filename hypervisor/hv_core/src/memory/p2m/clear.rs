@@ -1,22 +1,20 @@
 //! Taking entries out of a map, several with one flush.
 
 use super::walk::{Spot, offset};
-use super::{ENTRIES, ENTRIES_LOG2, Entry, Kind, MapError, P2m, Removed};
+use super::{ENTRIES, ENTRIES_LOG2, Entry, MapError, P2m, Removed};
 use crate::hypervisor::Hypervisor;
 use crate::memory::pool::TablePool;
 use core::iter;
-use hal::{FrameMem as _, Gfn, MachineOps as _, Mfn, PteView, Stage2Format as _};
+use hal::{FrameMem as _, Gfn, MachineOps as _, PteView, Stage2Format as _};
 use machine::Stage2;
 use xen_abi::Errno;
 
-/// Pages that are taken out with one flush.
-const TOGETHER: usize = 16;
-
 /// Pages whose entries are cleared, and whose translations are still to be flushed.
-struct Cleared {
+struct Cleared<const N: usize> {
     count: usize,
-    gfns: [Gfn; TOGETHER],
-    pages: [(Mfn, Kind); TOGETHER],
+    gfns: [Gfn; N],
+    /// What stood in the entries.
+    ptes: [u64; N],
     /// A table has lost its last entry.
     emptied: bool,
 }
@@ -24,12 +22,12 @@ struct Cleared {
 impl P2m {
     /// Takes pages out: those of the items, each with a guest frame, for which `wanted` says so; it is told what is
     /// there. A block around a page is split. `removed` gets each page that was taken out after its translations are
-    /// flushed, in the order of the items.
+    /// flushed, in the order of the items. Up to `N` are flushed at once.
     ///
     /// # Errors
     /// The first of `wanted`, or ENOMEM when a block cannot be split; the items before are done.
     #[inline]
-    pub fn clear_pages<T>(
+    pub fn clear_pages<const N: usize, T>(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
@@ -37,16 +35,11 @@ impl P2m {
         mut wanted: impl FnMut(T, Option<Entry>) -> Result<bool, Errno>,
         mut removed: impl FnMut(Removed),
     ) -> Result<(), Errno> {
-        let mut cleared = Cleared {
-            count: 0,
-            gfns: [Gfn(0); TOGETHER],
-            pages: [(Mfn(0), Kind::Ram); TOGETHER],
-            emptied: false,
-        };
+        let mut cleared = Cleared::<N> { count: 0, gfns: [Gfn(0); N], ptes: [0; N], emptied: false };
         let mut result = Ok(());
         for (gfn, item) in items {
             match self.clear_page(hv, pool, gfn, |found| wanted(item, found), &mut cleared) {
-                Ok(()) if cleared.count < TOGETHER => {}
+                Ok(()) if cleared.count < N => {}
                 Ok(()) => self.complete(hv, pool, &mut cleared, &mut removed),
                 Err(e) => {
                     result = Err(e);
@@ -67,7 +60,7 @@ impl P2m {
         gfn: Gfn,
     ) -> Result<Option<Removed>, Errno> {
         let mut page = None;
-        self.clear_pages(
+        self.clear_pages::<1, _>(
             hv,
             pool,
             iter::once((gfn, ())),
@@ -79,23 +72,25 @@ impl P2m {
 
     /// Clears the entry of one page, if it is wanted; its translations stay until [`complete`](Self::complete).
     #[inline]
-    fn clear_page(
+    fn clear_page<const N: usize>(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
         gfn: Gfn,
         wanted: impl FnOnce(Option<Entry>) -> Result<bool, Errno>,
-        cleared: &mut Cleared,
+        cleared: &mut Cleared<N>,
     ) -> Result<(), Errno> {
         let spot = self.walk(hv, gfn);
         let entry = spot.as_ref().and_then(|spot| Entry::at(gfn, spot));
-        let (true, Some(mut spot), Some(entry)) = (wanted(entry)?, spot, entry) else { return Ok(()) };
+        let (true, Some(mut spot)) = (wanted(entry)?, spot.filter(|_| entry.is_some())) else {
+            return Ok(());
+        };
         while spot.level > 0 {
             spot = self.split(hv, pool, gfn, spot)?;
         }
         let n = cleared.count;
-        if let (Some(g), Some(page)) = (cleared.gfns.get_mut(n), cleared.pages.get_mut(n)) {
-            (*g, *page) = (gfn, (entry.mfn, entry.kind));
+        if let (Some(g), Some(pte)) = (cleared.gfns.get_mut(n), cleared.ptes.get_mut(n)) {
+            (*g, *pte) = (gfn, spot.pte);
             cleared.count = n + 1;
             spot.frame.store64(spot.offset, 0);
             cleared.emptied |= hv.frames.table_loses(spot.table);
@@ -105,11 +100,11 @@ impl P2m {
 
     /// Flushes what was cleared, takes out tables that it left empty, and hands out the pages.
     #[inline]
-    fn complete(
+    fn complete<const N: usize>(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
-        cleared: &mut Cleared,
+        cleared: &mut Cleared<N>,
         removed: &mut impl FnMut(Removed),
     ) {
         let count = core::mem::take(&mut cleared.count);
@@ -123,8 +118,10 @@ impl P2m {
                 self.drop_empty_tables(hv, pool, gfn);
             }
         }
-        for &(mfn, kind) in cleared.pages.iter().take(count) {
-            removed(Removed { kind, mfn });
+        for &pte in cleared.ptes.iter().take(count) {
+            if let Some((mfn, kind)) = Entry::page(pte) {
+                removed(Removed { kind, mfn });
+            }
         }
     }
 
@@ -143,6 +140,8 @@ impl P2m {
     }
 
     /// Takes out the tables on the way to `gfn` that have no entries, from the lowest up.
+    #[cold]
+    #[inline(never)]
     pub(super) fn drop_empty_tables(&mut self, hv: &Hypervisor, pool: &mut TablePool, gfn: Gfn) {
         loop {
             // The entry that leads to the lowest table on the way, and that table.
@@ -168,6 +167,8 @@ impl P2m {
 
     /// Replaces the block at `block`, which is around `gfn`, by a table of the next level's leaves; returns its entry
     /// for `gfn`.
+    #[cold]
+    #[inline(never)]
     fn split<'a>(
         &mut self,
         hv: &'a Hypervisor,

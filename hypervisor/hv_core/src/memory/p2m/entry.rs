@@ -4,7 +4,8 @@ use super::ENTRIES_LOG2;
 use super::walk::Spot;
 use crate::hypervisor::Hypervisor;
 use crate::memory::page::HeldPage;
-use hal::{Gfn, MapAttr, Mfn, PteView};
+use hal::{Gfn, MapAttr, Mfn, PteView, Stage2Format as _};
+use machine::Stage2;
 
 /// What a guest frame maps to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +85,15 @@ impl Entry {
         let PteView::Leaf { mfn, soft, .. } = spot.view() else { return None };
         let within = gfn.0 & ((1 << (ENTRIES_LOG2 * spot.level)) - 1);
         Some(Self { mfn: mfn.plus(within), kind: Kind::from_soft(soft)?, level: spot.level })
+    }
+
+    /// What a page's entry says.
+    #[inline]
+    pub(super) fn page(pte: u64) -> Option<(Mfn, Kind)> {
+        match Stage2::view(pte, 0) {
+            PteView::Leaf { mfn, soft, .. } => Some((mfn, Kind::from_soft(soft)?)),
+            _ => None,
+        }
     }
 }
 
