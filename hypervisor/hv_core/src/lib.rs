@@ -3,7 +3,7 @@
 //! All of it is safe Rust over the machine that the crate `machine` selects, and runs in unit
 //! tests on the host. [`Hypervisor`] holds everything; nothing is global. What only one kind of
 //! guest has (interrupt controller, power calls, traps) stands behind [`GuestKind`].
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "testkit")), no_std)]
 #![forbid(unsafe_code)]
 #![allow(non_upper_case_globals, reason = "constants of the ABI keep their header spelling")]
 
@@ -22,8 +22,8 @@ mod pcpu;
 pub mod pools;
 mod runstate;
 pub mod scheduling;
-#[cfg(test)]
-mod testkit;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 #[cfg(test)]
 mod tests;
 pub mod timer;

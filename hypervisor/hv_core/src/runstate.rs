@@ -133,7 +133,7 @@ impl Runstate {
     }
 
     /// The guest's pages that it holds.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn held(&self) -> alloc::vec::Vec<hal::Mfn> {
         let inner = self.0.lock();
         let pages = inner.area.iter().flat_map(|area| [Some(&area.first), area.second.as_ref()]);

@@ -2,11 +2,17 @@
 
 mod calls;
 mod check;
+mod duel;
+mod eyes;
+#[cfg(test)]
 mod fuzz;
 mod run;
+mod words;
 
 pub use calls::{Extents, GRANTS, LISTS};
 pub use check::{check, foreign_gfns};
+pub use duel::{ACT, Duel};
+#[cfg(test)]
 pub use fuzz::{Act, Fuzzer, acts, memory_acts};
 pub use run::{Cpu, pin, pin_all};
 
@@ -23,7 +29,7 @@ use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, Gaddr, Gfn, MachineOps as _, Mfn, PAGE_SIZE};
-use machine::{Context, Machine, Regs};
+use machine::{Context, Machine, Regs, fake};
 use xen_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -125,6 +131,23 @@ impl Platform for TestPlatform {
     }
 }
 
+/// What a test domain is made with.
+fn domain_config(id: u16, vcpus: usize) -> DomainConfig {
+    DomainConfig {
+        id: Domid::new(id).unwrap(),
+        handle: [id as u8; 16],
+        privileged: id == 0,
+        max_vcpus: vcpus,
+        max_port: u32::MAX,
+        max_grant_frames: 4,
+        max_maptrack_frames: 2,
+        flags: 3,
+        ssidref: 0,
+        direct_mapped: false,
+        cpupool: 0,
+    }
+}
+
 fn talkative(mut options: Options) -> Options {
     options.console.own = Levels::up_to(Level::Debug);
     options
@@ -144,6 +167,12 @@ impl Drop for World {
     }
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     /// A hypervisor with dom0, which has one vCPU and [`GUEST_PAGES`] pages.
     pub fn new() -> Self {
@@ -152,22 +181,30 @@ impl World {
 
     /// The same on a machine that is as hostile as can be.
     pub fn hostile() -> Self {
-        Self::with(arch_fake::Config::hostile(), talkative(Options::default()))
+        Self::with(fake::Config::hostile(), talkative(Options::default()))
     }
 
     /// The same as [`new`](Self::new), with other options.
     pub fn with_options(options: Options) -> Self {
-        Self::with(arch_fake::Config::default(), talkative(options))
+        Self::with(fake::Config::default(), talkative(options))
     }
 
     /// The same as [`new`](Self::new), with a console like this.
     pub fn with_console(console: Settings) -> Self {
-        Self::with(arch_fake::Config::default(), Options { console, ..Options::default() })
+        Self::with(fake::Config::default(), Options { console, ..Options::default() })
     }
 
-    fn with(config: arch_fake::Config, options: Options) -> Self {
+    /// The hostile machine, with a core that says nothing but what it must: what a message causes is not to be mixed
+    /// with what a call does.
+    pub fn quiet() -> Self {
+        let mut options = Options::default();
+        options.console.own = Levels::up_to(Level::Error);
+        Self::with(fake::Config::hostile(), options)
+    }
+
+    fn with(config: fake::Config, options: Options) -> Self {
         let machine: &'static Machine =
-            Box::leak(Box::new(Machine::new(arch_fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
+            Box::leak(Box::new(Machine::new(fake::Config { ram: vec![(RAM, FRAMES)], ..config })));
         let records = (0..FRAMES).map(|_| AtomicU64::new(0)).collect::<alloc::vec::Vec<_>>().leak();
         let frames = Frames::new(RAM, records, &[(RAM, FRAMES)], FRAMES).unwrap();
         let hv = Hypervisor::new(Parts {
@@ -184,20 +221,7 @@ impl World {
 
     /// Adds a domain with memory and vCPUs that are up; dom0 if the number is 0.
     pub fn domain(&self, id: u16, vcpus: usize) -> Arc<Domain> {
-        let config = DomainConfig {
-            id: Domid::new(id).unwrap(),
-            handle: [id as u8; 16],
-            privileged: id == 0,
-            max_vcpus: vcpus,
-            max_port: u32::MAX,
-            max_grant_frames: 4,
-            max_maptrack_frames: 2,
-            flags: 3,
-            ssidref: 0,
-            direct_mapped: false,
-            cpupool: 0,
-        };
-        let domain = self.hv.create_domain(&config, &[]).unwrap();
+        let domain = self.hv.create_domain(&domain_config(id, vcpus), &[]).unwrap();
         for _ in 0..32 {
             assert!(domain.memory.lock().pool.grow(self.hv));
         }
@@ -275,6 +299,43 @@ impl World {
         Ok(self.take(domain, ARGS))
     }
 
+    /// Ends all domains, dom0 too, looks whether anything is left of them, and starts anew with a dom0. So one world
+    /// serves many tests one after the other: a world is never freed.
+    #[track_caller]
+    pub fn restart(&self) {
+        const LAST: u16 = 99;
+        let hv = self.hv;
+        let free = hv.frames.free_frames();
+        // The pCPU has to be in some domain's address space while the others end.
+        let last = hv.create_domain(&domain_config(LAST, 1), &[]).expect("room for one more domain");
+        let taken = free - hv.frames.free_frames();
+        hv.machine.set_stage2(last.root);
+        let mut from = 0;
+        while let Some(domain) = hv.domains.first_from(from).filter(|domain| domain.id.raw() != LAST) {
+            from = domain.id.raw() + 1;
+            self.tear_down(&domain);
+        }
+        hv.reap();
+        // Others may have held its pages.
+        if let Some(dom0) = hv.domains.get(Domid::DOM0) {
+            self.tear_down(&dom0);
+        }
+        assert_eq!(hv.domains.first_from(0).map(|domain| domain.id.raw()), Some(LAST), "a domain stays");
+        assert_eq!(hv.frames.free_frames() + taken, FRAMES, "frames that never come back");
+        let dom0 = self.domain(0, 1);
+        hv.machine.set_stage2(dom0.root);
+        self.tear_down(&last);
+        hv.machine.assert_no_faults();
+        hv.machine.take_log();
+    }
+
+    /// Ends a domain, whichever it is.
+    #[track_caller]
+    fn tear_down(&self, domain: &Arc<Domain>) {
+        let ended = (0..10_000).any(|_| self.hv.teardown_step(domain));
+        assert!(ended, "d{} never ends", domain.id);
+    }
+
     /// Does the pCPU's work of finishing dead domains; false when nothing asked for it.
     pub fn reap(&self) -> bool {
         let asked = self.hv.cpus[0].take_work().contains(crate::Work::REAP);
@@ -296,6 +357,7 @@ impl World {
     }
 }
 
+#[cfg(test)]
 #[test]
 fn destroyed_domain_gives_all_memory_back() {
     let world = World::hostile();

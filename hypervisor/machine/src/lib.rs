@@ -12,6 +12,9 @@ compile_error!("there is no machine for this CPU yet");
 
 #[cfg(all(target_os = "none", target_arch = "aarch64"))]
 pub use arch_aarch64::Machine;
+/// The fake machine as tests handle it.
+#[cfg(not(target_os = "none"))]
+pub use arch_fake as fake;
 #[cfg(not(target_os = "none"))]
 pub use arch_fake::Machine;
 

@@ -27,7 +27,7 @@ struct Layer {
     why: &'static str,
 }
 
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     Layer { who: "abi/", limit: Limit::OnlyFolders(&[]), why: "abi holds formats only" },
     Layer { who: "support/", limit: Limit::OnlyFolders(&["support"]), why: "support knows nothing of Xen" },
     Layer {
@@ -41,6 +41,11 @@ const LAYERS: [Layer; 15] = [
         why: "a CPU's crate stands below the core",
     },
     Layer { who: "hv_core", limit: Limit::Never(&["arch_*"]), why: "the core names no CPU" },
+    Layer {
+        who: "hv_spec",
+        limit: Limit::OnlyFolders(&["abi"]),
+        why: "the specification shares nothing with what is held against it",
+    },
     Layer { who: "sched", limit: Limit::Never(&["arch_*"]), why: "the core names no CPU" },
     Layer { who: "arm_vm", limit: Limit::Never(&["arch_*"]), why: "guest models run on the host too" },
     Layer { who: "arm_hv", limit: Limit::Never(&["arch_*"]), why: "the machine crate selects the CPU" },

@@ -37,10 +37,12 @@ impl Hypervisor {
     /// # Errors
     /// EINVAL for dom0.
     pub fn destroy_domain(&self, domain: &Arc<Domain>) -> Result<bool, Errno> {
-        if domain.privileged {
-            return Err(Errno::EINVAL);
-        }
-        let Some(mut life) = domain.life.try_lock() else { return Ok(false) };
+        if domain.privileged { Err(Errno::EINVAL) } else { Ok(self.teardown_step(domain)) }
+    }
+
+    /// One step of a teardown; true when the caller need not come back.
+    pub(crate) fn teardown_step(&self, domain: &Arc<Domain>) -> bool {
+        let Some(mut life) = domain.life.try_lock() else { return false };
         life.teardown = match life.teardown {
             Teardown::Alive => {
                 domain.set_dying();
@@ -79,7 +81,7 @@ impl Hypervisor {
             self.send_global_virq(VIRQ_DOM_EXC);
             self.bury(domain);
         }
-        Ok(drained)
+        drained
     }
 
     /// Removes a drained domain whose last page is free; its last holder frees the rest.

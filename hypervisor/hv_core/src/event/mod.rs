@@ -18,6 +18,8 @@ mod dump;
 mod fifo;
 mod fifo_pages;
 mod fifo_setup;
+#[cfg(any(test, feature = "testkit"))]
+mod inspect;
 mod ops;
 mod poll;
 mod reset;

@@ -139,7 +139,7 @@ impl Maptrack {
     }
 
     /// The mappings with their handles.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Mapping)> {
         (0..).zip(&self.slots).filter_map(|(handle, slot)| match slot {
             Slot::Used(mapping) => Some((handle, mapping)),

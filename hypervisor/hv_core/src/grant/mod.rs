@@ -7,7 +7,7 @@
 //! Locks: a domain's table lock is taken before its memory lock; the maptrack lock is taken alone.
 
 mod copy;
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 mod inspect;
 mod map;
 mod maptrack;
@@ -15,7 +15,7 @@ mod ops;
 mod peer;
 mod table;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use inspect::InspectedMapping;
 pub use ops::grant_table_op;
 

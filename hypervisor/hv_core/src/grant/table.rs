@@ -91,7 +91,7 @@ impl Table {
     }
 
     /// The frames, and the entries in use: reference, readers, writers.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(super) fn inspect(&self) -> (Vec<Mfn>, Vec<(u32, u32, u32)>) {
         let used = |(n, a): (usize, &Active)| (n as u32, a.readers, a.writers);
         let active = self.active.iter().enumerate().map(used).filter(|a| a.1 + a.2 != 0).collect();

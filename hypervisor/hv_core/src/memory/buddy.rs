@@ -108,7 +108,7 @@ impl Buddy {
     }
 
     /// Which frames are free; panics where a frame is free twice.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(super) fn free_map(&self, frames: usize) -> Vec<bool> {
         let mut map = alloc::vec![false; frames];
         for (order, tree) in self.free.iter().enumerate() {

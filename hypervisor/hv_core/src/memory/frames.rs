@@ -379,14 +379,14 @@ impl Frames {
     }
 
     /// The references to a frame.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn references(&self, mfn: Mfn) -> u64 {
         self.record(mfn).map_or(0, |r| r.load(Ordering::Relaxed) & COUNT)
     }
 }
 
 /// A frame's record taken apart, for tests.
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InspectedFrame {
     pub(crate) count: u64,
@@ -398,22 +398,30 @@ pub(crate) struct InspectedFrame {
     pub(crate) free: bool,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 impl Frames {
     /// All records, from the lowest frame on.
-    pub(crate) fn inspect(&self) -> Vec<InspectedFrame> {
+    pub(crate) fn inspect(&self) -> alloc::vec::Vec<InspectedFrame> {
         let free = self.buddy.lock().free_map(self.records.len());
-        let apart = |(record, free): (&AtomicU64, bool)| {
-            let now = record.load(Ordering::Relaxed);
-            InspectedFrame {
-                count: now & COUNT,
-                owner: (now >> OWNER_SHIFT) as u16,
-                table: now & TABLE != 0,
-                charged: now & CHARGED != 0,
-                entries: now / ENTRY_ONE,
-                free,
-            }
-        };
-        self.records.iter().zip(free).map(apart).collect()
+        self.records.iter().zip(free).map(|(record, free)| apart(record, free)).collect()
+    }
+
+    /// One record. Whether the frame is free is told by its count.
+    pub(crate) fn inspect_one(&self, mfn: Mfn) -> InspectedFrame {
+        let record = self.record(mfn).expect("a frame of RAM");
+        apart(record, record.load(Ordering::Relaxed) & COUNT == 0)
+    }
+}
+
+#[cfg(any(test, feature = "testkit"))]
+fn apart(record: &AtomicU64, free: bool) -> InspectedFrame {
+    let now = record.load(Ordering::Relaxed);
+    InspectedFrame {
+        count: now & COUNT,
+        owner: (now >> OWNER_SHIFT) as u16,
+        table: now & TABLE != 0,
+        charged: now & CHARGED != 0,
+        entries: now / ENTRY_ONE,
+        free,
     }
 }

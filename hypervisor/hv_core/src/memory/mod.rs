@@ -10,7 +10,7 @@ mod pool;
 mod window;
 
 pub use buddy::MAX_ORDER;
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use frames::InspectedFrame;
 pub use frames::{Claim, Frames, Freed, Use};
 pub use guest::{Fault, GuestBytes, GuestMemory};

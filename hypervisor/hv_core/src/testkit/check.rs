@@ -67,6 +67,12 @@ fn walk_table(world: &World, table: Mfn, level: u32, first: u64, found: &mut Wal
     used
 }
 
+/// How many guest frames a domain maps.
+pub(super) fn count_mapped(world: &World, domain: &Domain) -> usize {
+    let walk = if domain.is_drained() { Walk::default() } else { walk(world, domain) };
+    walk.leaves.iter().map(|leaf| leaf.frames as usize).sum()
+}
+
 /// Where a domain maps pages of others by the tools' way.
 pub fn foreign_gfns(world: &World, domain: &Domain) -> Vec<Gfn> {
     let foreign = |leaf: &&Leaf| [FOREIGN, FOREIGN_RO].contains(&leaf.soft);

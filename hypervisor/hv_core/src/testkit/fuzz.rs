@@ -6,17 +6,16 @@
 
 mod events;
 mod grants;
-mod words;
 
+use super::words::{domid, gfn, order, peer, word};
 use super::{ARGS, GUEST_PAGES, GUEST_RAM, LISTS, World, check, foreign_gfns};
 use crate::domain::Domain;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use arch_fake::catch_end;
 use hal::{Gaddr, Mfn};
+use machine::fake::catch_end;
 use proptest::prelude::*;
-use words::{domid, gfn, order, peer, word};
 use xen_abi::domctl::v4_17::arm64::CreateDomain;
 use xen_abi::domctl::*;
 use xen_abi::grant_table::*;
@@ -70,6 +69,12 @@ pub struct Fuzzer {
     unbound: Vec<(u16, u32, u16)>,
     /// How often each thing was done.
     done: BTreeMap<&'static str, usize>,
+}
+
+impl Default for Fuzzer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Fuzzer {

@@ -13,7 +13,7 @@ const CASE: usize = 200;
 /// How many calls are issued unless the environment says otherwise.
 const CALLS: usize = 4000;
 
-fn calls() -> usize {
+pub(super) fn calls() -> usize {
     let asked = std::env::var("XENOXIDE_FUZZ_CALLS").ok().and_then(|n| n.parse().ok());
     asked.unwrap_or(CALLS)
 }

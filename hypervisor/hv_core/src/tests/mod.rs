@@ -5,6 +5,7 @@ mod console;
 mod cpupool;
 mod create;
 mod domctl;
+mod duel;
 mod features;
 mod fuzz;
 mod grant_copy;

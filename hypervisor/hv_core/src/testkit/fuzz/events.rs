@@ -1,9 +1,9 @@
 //! Event channel operations; the pages that they take are noted.
 
 use super::Fuzzer;
-use super::words::{domid, gfn, peer};
 use crate::domain::Domain;
 use crate::testkit::ARGS;
+use crate::testkit::words::{domid, gfn, peer};
 use alloc::sync::Arc;
 use xen_abi::event_channel::*;
 use xen_abi::xen::{__HYPERVISOR_event_channel_op, DOMID_SELF};

@@ -1,8 +1,8 @@
 //! Grants: entries for one another, and maps, unmaps and copies that mostly fit them.
 
 use super::Fuzzer;
-use super::words::{gfn, peer};
 use crate::domain::Domain;
+use crate::testkit::words::{gfn, peer};
 use crate::testkit::{ARGS, GRANTS, GUEST_PAGES, GUEST_RAM, LISTS, World};
 use alloc::sync::Arc;
 use alloc::vec::Vec;

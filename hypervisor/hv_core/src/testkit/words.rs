@@ -5,7 +5,7 @@ use hal::Gfn;
 use xen_abi::xen::{DOMID_INVALID, DOMID_IO, DOMID_SELF};
 
 /// A guest frame: of memory, of a block, a hole, far away, or of no guest.
-pub(super) fn gfn(n: u8) -> Gfn {
+pub(in crate::testkit) fn gfn(n: u8) -> Gfn {
     let low = u64::from(n % 16);
     match n / 16 {
         0..4 => GUEST_RAM.plus(low),
@@ -23,7 +23,7 @@ pub(super) fn gfn(n: u8) -> Gfn {
 }
 
 /// The order of an extent, mostly of one page.
-pub(super) fn order(n: u8) -> u32 {
+pub(in crate::testkit) fn order(n: u8) -> u32 {
     match n {
         0..160 => 0,
         160..200 => u32::from(n % 4),
@@ -33,7 +33,7 @@ pub(super) fn order(n: u8) -> u32 {
 }
 
 /// A domain number, or something for it.
-pub(super) fn domid(n: u8) -> u16 {
+pub(in crate::testkit) fn domid(n: u8) -> u16 {
     match n % 8 {
         0..3 => u16::from(n % 3),
         3 | 4 => DOMID_SELF,
@@ -44,7 +44,7 @@ pub(super) fn domid(n: u8) -> u16 {
 }
 
 /// A word as it may stand anywhere.
-pub(super) fn word(n: u8) -> u64 {
+pub(in crate::testkit) fn word(n: u8) -> u64 {
     let low = u64::from(n % 32);
     match n / 32 {
         0 => low,
@@ -59,6 +59,6 @@ pub(super) fn word(n: u8) -> u64 {
 }
 
 /// The other domain that an act speaks of, as a number that is there.
-pub(super) fn peer(n: u8) -> u16 {
+pub(in crate::testkit) fn peer(n: u8) -> u16 {
     u16::from(n % 3)
 }
