@@ -150,7 +150,7 @@ pub fn console_io(call: &Call<'_>) -> Outcome {
             guest.read_bytes(buffer, part)?;
             call.hv.write_dom0_output(part);
             let left = count - len as u64;
-            if left == 0 { DONE } else { Ok(Flow::Again([cmd, left, buffer + len as u64, 0, 0])) }
+            if left == 0 { DONE } else { Ok(Flow::Again([cmd, left, buffer.wrapping_add(len as u64), 0, 0])) }
         }
         // The result would not be told from an error.
         CONSOLEIO_read if count > i32::MAX as u64 => Err(Errno::E2BIG),
