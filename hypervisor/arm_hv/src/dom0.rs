@@ -6,7 +6,7 @@ use crate::platform::{ArmPlatform, Dom0Gic, GuestGic};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use arm_fdt::cmdline::Options;
-use arm_fdt::dom0_tree::{self, Dom0Desc, Dom0Tree, REDISTRIBUTOR_SIZE, RegionWish};
+use arm_fdt::dom0_tree::{self, Dom0Desc, Dom0Devices, Dom0Tree, REDISTRIBUTOR_SIZE, RegionWish};
 use arm_fdt::fdt::Tree;
 use arm_fdt::host::uart::Uart;
 use arm_fdt::host::{GicVersion, HostInfo, Module};
@@ -354,6 +354,19 @@ fn map_range<'a>(hv: &Hypervisor, domain: &Domain, range: Range, kind: Kind) -> 
         .map_err(|e| Dom0Error::Core("map memory or devices", e.into()))
 }
 
+/// Notes what dom0 may give to others: its own devices, and those that the tree sets apart for guests.
+fn permit(domain: &Domain, devices: &Dom0Devices) -> Result<(), Errno> {
+    let mut access = domain.access.lock();
+    for range in devices.mmio.as_slice().iter().chain(devices.apart_mmio.as_slice()) {
+        let Some(last) = range.end().checked_sub(1).filter(|_| !range.is_empty()) else { continue };
+        access.iomem.insert(Maddr(range.start()).frame().0, Maddr(last).frame().0)?;
+    }
+    for spi in devices.spis.iter().chain(&devices.apart_spis) {
+        access.irqs.insert(spi.intid.into(), spi.intid.into())?;
+    }
+    Ok(())
+}
+
 /// Maps the devices' registers and hands their interrupts over.
 fn give_devices<'a>(
     hv: &Hypervisor,
@@ -367,6 +380,7 @@ fn give_devices<'a>(
     for range in tree.devices.reserved.as_slice() {
         map_range(hv, domain, *range, Kind::Reserved)?;
     }
+    permit(domain, &tree.devices).map_err(|e| Dom0Error::Core("note its rights", e))?;
     let guest = ArmGuest::of(domain).ok_or(Dom0Error::Core("find its interrupts", Errno::ENODEV))?;
     for spi in &tree.devices.spis {
         if platform.give(spi.intid, domain.id) {

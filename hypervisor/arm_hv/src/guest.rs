@@ -1,13 +1,13 @@
 //! An arm64 domain as the core sees it: interrupt controller, timers, registers.
 
-use crate::platform::ArmPlatform;
+use crate::platform::{ArmPlatform, FIRST_SPI};
 use crate::vuart::Vuart;
 use crate::{inject, trap};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arm_regs::ArmOps as _;
 use arm_vm::timer::{PhysTimer, Plan, TimerRegs};
-use arm_vm::vgic::{CpuInterface, CpuView, Effects, HwAction, HwBatch, Line, Vgic, hcr};
+use arm_vm::vgic::{AssignError, CpuInterface, CpuView, Effects, HwAction, HwBatch, Line, Vgic, hcr};
 use arm_vm::{VcpuSet, reset};
 use core::any::Any;
 use core::fmt;
@@ -15,7 +15,9 @@ use hal::{Domid, Gfn, IrqConfig, MachineOps as _};
 use hv_core::{Current, Domain, GuestKind, Hypervisor, Vcpu};
 use lock::Mutex;
 use machine::{Context, Regs};
-use xen_abi::arch_arm::{PSR_MODE_EL0t, PSR_MODE_EL1h, PSR_MODE_EL1t, VGCF_online, VcpuGuestContext};
+use xen_abi::arch_arm::{
+    GUEST_VPL011_SPI, PSR_MODE_EL0t, PSR_MODE_EL1h, PSR_MODE_EL1t, VGCF_online, VcpuGuestContext,
+};
 use xen_abi::domctl::v4_17::arm64::ArchDomainConfig;
 use xen_abi::hvm::params::HVM_PARAM_CALLBACK_IRQ;
 use xen_abi::{Errno, zerocopy};
@@ -498,8 +500,43 @@ impl GuestKind for ArmGuest {
         kick_all(hv, domain, kicks, None);
     }
 
-    fn release(&self, hv: &Hypervisor) {
+    fn bind_irq(&self, hv: &Hypervisor, domain: &Domain, irq: u32) -> Result<(), Errno> {
+        let platform = ArmPlatform::of(hv).ok_or(Errno::EOPNOTSUPP)?;
+        if irq as usize >= FIRST_SPI as usize + self.vgic.nr_spis() {
+            return Err(Errno::EBUSY);
+        }
+        if irq == GUEST_VPL011_SPI && self.vuart.exists() {
+            return Err(Errno::EBUSY);
+        }
+        platform.take(irq, domain.id)?;
+        let effects = self.vgic.assign_hw(irq, irq as u16).map_err(|_| {
+            platform.take_back(irq);
+            Errno::EBUSY
+        })?;
+        self.apply(hv, domain, effects, None);
+        Ok(())
+    }
+
+    fn has_irq(&self, hv: &Hypervisor, domain: &Domain, irq: u32) -> bool {
+        ArmPlatform::of(hv).is_some_and(|platform| platform.owner(irq) == Some(domain.id))
+    }
+
+    fn release(&self, hv: &Hypervisor, domid: Domid) {
         self.vuart.release(hv);
+        let Some(platform) = ArmPlatform::of(hv) else { return };
+        for irq in platform.owned(domid) {
+            hv.machine.irq_disable(irq);
+            // What the guest took and did not end would never come again, for nobody. No vCPU is on a
+            // pCPU any more: what is in a list register was taken, too.
+            let taken = match self.vgic.unassign_hw(irq) {
+                Ok((_, live)) => live,
+                Err(e) => matches!(e, AssignError::InUse { .. }),
+            };
+            if taken {
+                hv.machine.irq_deactivate(irq);
+            }
+            platform.take_back(irq);
+        }
     }
 
     fn create_vuart(&self, hv: &Hypervisor, domain: &Domain, gfn: Gfn, backend: Domid) -> Result<u32, Errno> {

@@ -29,7 +29,7 @@ const CALLBACK_PPI_LEVEL: u64 = 2 << 56 | 2 << 8;
 /// In a route: the interrupt belongs to nobody.
 const NOBODY: u16 = u16::MAX;
 /// The first shared interrupt.
-const FIRST_SPI: u32 = 32;
+pub(crate) const FIRST_SPI: u32 = 32;
 /// Pages of tables that a new domain has for what is mapped before the toolstack sets its pool.
 const FIRST_TABLES: usize = 4;
 
@@ -154,6 +154,32 @@ impl ArmPlatform {
         }
     }
 
+    /// Gives a shared interrupt that is nobody's to a domain.
+    ///
+    /// # Errors
+    /// EINVAL for what is no shared interrupt of the machine, EBUSY when it is the console's or another's.
+    pub(crate) fn take(&self, irq: u32, domid: Domid) -> Result<(), Errno> {
+        let route = self.route(irq).ok_or(Errno::EINVAL)?;
+        if self.console_irq == Some(irq) {
+            return Err(Errno::EBUSY);
+        }
+        let taken = route.compare_exchange(NOBODY, domid.raw(), Ordering::Relaxed, Ordering::Relaxed);
+        taken.map(drop).map_err(|_| Errno::EBUSY)
+    }
+
+    /// A shared interrupt is nobody's again.
+    pub(crate) fn take_back(&self, irq: u32) {
+        if let Some(route) = self.route(irq) {
+            route.store(NOBODY, Ordering::Relaxed);
+        }
+    }
+
+    /// The shared interrupts that a domain owns.
+    pub(crate) fn owned(&self, domid: Domid) -> impl Iterator<Item = u32> {
+        let owns = move |(_, route): &(u32, &AtomicU16)| route.load(Ordering::Relaxed) == domid.raw();
+        (FIRST_SPI..).zip(&self.routes).filter(owns).map(|(irq, _)| irq)
+    }
+
     fn version(&self) -> Version {
         match self.host {
             HostGic::V2 { .. } => Version::V2,
@@ -269,6 +295,10 @@ impl Platform for ArmPlatform {
 
     fn guest_types(&self) -> &'static str {
         "xen-3.0-aarch64 "
+    }
+
+    fn irq_count(&self, hv: &Hypervisor) -> u32 {
+        hv.machine.gic_lines()
     }
 
     fn cpu_khz(&self, hv: &Hypervisor) -> u32 {

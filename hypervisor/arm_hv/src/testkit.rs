@@ -170,14 +170,19 @@ impl World {
     /// Adds a domain with memory and vCPUs of which the first is up at [`ENTRY`], and lets it run.
     pub fn domain(&mut self, id: u16, vcpus: usize) -> Arc<Domain> {
         let domain = self.domain_down(id, vcpus);
-        let (guest, first) = (ArmGuest::of(&domain).unwrap(), domain.vcpu(0).unwrap());
-        guest.start_vcpu(self.hv, &domain, 0, |offset| {
+        self.launch(&domain);
+        domain
+    }
+
+    /// Brings the first vCPU of a new domain up at [`ENTRY`], and lets it run.
+    pub fn launch(&mut self, domain: &Arc<Domain>) {
+        let (guest, first) = (ArmGuest::of(domain).unwrap(), domain.vcpu(0).unwrap());
+        guest.start_vcpu(self.hv, domain, 0, |offset| {
             enter_at(0, ENTRY, 0, offset, &mut first.context.lock())
         });
         self.hv.bring_up(first);
-        self.hv.unpause_domain(&domain).unwrap();
+        self.hv.unpause_domain(domain).unwrap();
         self.settle();
-        domain
     }
 
     /// Adds a domain with memory and vCPUs, all down, that is paused.

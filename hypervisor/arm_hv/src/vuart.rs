@@ -63,6 +63,11 @@ impl ConsoleRing for Ring<'_> {
 }
 
 impl Vuart {
+    /// Whether the domain has one.
+    pub fn exists(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// Makes the port: its ring is the guest's page at `gfn`. Returns the event channel port for the
     /// console daemon in `backend`.
     ///

@@ -49,6 +49,8 @@ pub const ARGS: Gaddr = Gfn(GUEST_RAM.0 + GUEST_PAGES - 1).addr();
 pub struct TestGuest {
     /// vCPUs whose upcall line is up.
     pub upcalls: AtomicU64,
+    /// Interrupts that are bound to it.
+    pub irqs: AtomicU64,
 }
 
 impl GuestKind for TestGuest {
@@ -90,7 +92,15 @@ impl GuestKind for TestGuest {
         true
     }
     fn vcpu_reset(&self, _: &Hypervisor, _: &Domain, _: usize) {}
-    fn release(&self, _: &Hypervisor) {}
+    fn bind_irq(&self, _: &Hypervisor, _: &Domain, irq: u32) -> Result<(), Errno> {
+        let bit = 1 << irq;
+        let before = self.irqs.fetch_or(bit, Ordering::SeqCst);
+        if before & bit == 0 { Ok(()) } else { Err(Errno::EBUSY) }
+    }
+    fn has_irq(&self, _: &Hypervisor, _: &Domain, irq: u32) -> bool {
+        self.irqs.load(Ordering::SeqCst) >> irq & 1 != 0
+    }
+    fn release(&self, _: &Hypervisor, _: Domid) {}
     fn dump(&self, _: usize, _: &mut dyn fmt::Write) -> fmt::Result {
         Ok(())
     }
@@ -116,6 +126,9 @@ impl Platform for TestPlatform {
     }
     fn guest_types(&self) -> &'static str {
         "xen-3.0-test "
+    }
+    fn irq_count(&self, _: &Hypervisor) -> u32 {
+        64
     }
     fn cpu_khz(&self, _: &Hypervisor) -> u32 {
         1000

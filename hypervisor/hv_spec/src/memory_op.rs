@@ -200,9 +200,15 @@ impl Model {
                 let page = self.own_page(owner, idx).ok_or(Errno::EINVAL)?;
                 self.place(id, gfn, page, Kind::Foreign)
             }
-            XENMAPSPACE_dev_mmio => Err(Errno::EACCES),
+            // No registers are anybody's here: what dom0 may not have is passed over.
+            XENMAPSPACE_dev_mmio => self.maps_registers(caller, id),
             _ => Err(Errno::ENOSYS),
         }
+    }
+
+    /// Dom0 alone maps registers, for itself.
+    fn maps_registers(&self, caller: u16, id: u16) -> Result<(), Errno> {
+        if self.dom(caller).privileged && caller == id { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     fn add_batch(&mut self, call: &Call, start: u64, outcome: &Outcome) -> Ran {
@@ -214,7 +220,12 @@ impl Model {
         let id = self.managed(call.caller, request.domid)?;
         match space {
             XENMAPSPACE_gmfn_range => return Err(Errno::EOPNOTSUPP),
-            XENMAPSPACE_dev_mmio => return Err(Errno::EACCES),
+            XENMAPSPACE_dev_mmio => {
+                self.maps_registers(call.caller, id)?;
+                if request.u != 0 {
+                    return Err(Errno::EOPNOTSUPP);
+                }
+            }
             _ => {}
         }
         let stop = self.stop_at(start, size, outcome);

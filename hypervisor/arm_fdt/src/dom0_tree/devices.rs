@@ -18,6 +18,11 @@ pub struct Dom0Devices {
     pub reserved: RangeSet,
     /// Shared interrupts to route, in the order of their INTIDs, each once.
     pub spis: Vec<Interrupt>,
+    /// Registers of devices that are set apart for guests (`xen,passthrough`): not mapped, but dom0 may
+    /// give them. Whole pages, sorted and merged.
+    pub apart_mmio: RangeSet,
+    /// Shared interrupts of those devices.
+    pub apart_spis: Vec<Interrupt>,
 }
 
 /// Gathers device memory and interrupts, node by node.
@@ -28,6 +33,19 @@ pub(super) struct Collector<'c, 'a> {
     reserved: Option<NodeId>,
     mmio: RangeSet,
     spis: Vec<Interrupt>,
+    apart_mmio: RangeSet,
+    apart_spis: Vec<Interrupt>,
+}
+
+/// Who has a node's device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Holder {
+    /// Nobody.
+    Nobody,
+    /// Dom0.
+    Dom0,
+    /// A guest, one day: it is set apart.
+    Guest,
 }
 
 impl<'c, 'a> Collector<'c, 'a> {
@@ -38,17 +56,23 @@ impl<'c, 'a> Collector<'c, 'a> {
             reserved: tree.child(NodeId::ROOT, "reserved-memory"),
             mmio: RangeSet::new(),
             spis: Vec::new(),
+            apart_mmio: RangeSet::new(),
+            apart_spis: Vec::new(),
         }
     }
 
-    /// Takes what the node has if it is `usable`. False when the node uses a private interrupt:
+    /// Takes what the node has, for its holder. False when the node uses a private interrupt:
     /// those cannot be routed to a guest.
-    pub(super) fn add(&mut self, node: NodeId, usable: bool, warn: &mut Warn<'_>) -> Result<bool, Fault> {
-        let known = self.spis.len();
+    pub(super) fn add(&mut self, node: NodeId, holder: Holder, warn: &mut Warn<'_>) -> Result<bool, Fault> {
+        let usable = holder != Holder::Nobody;
+        let (spis, mmio) = match holder {
+            Holder::Guest => (&mut self.apart_spis, &mut self.apart_mmio),
+            Holder::Dom0 | Holder::Nobody => (&mut self.spis, &mut self.mmio),
+        };
+        let known = spis.len();
         let gic = self.gic;
         let mut private = false;
         let tree = self.tree;
-        let spis = &mut self.spis;
         let mut each = |controller: NodeId, specifier: &[u8]| {
             if controller != gic {
                 return Ok(());
@@ -66,7 +90,7 @@ impl<'c, 'a> Collector<'c, 'a> {
         let own = tree.interrupts(node, &mut each);
         let mapped = if usable { tree.interrupt_map(node, &mut each) } else { Ok(()) };
         if private {
-            self.spis.truncate(known);
+            spis.truncate(known);
             return Ok(false);
         }
         if usable {
@@ -74,7 +98,7 @@ impl<'c, 'a> Collector<'c, 'a> {
                 tolerate(result, warn)?;
             }
             if self.reserved.is_none() || tree.parent(node) != self.reserved {
-                tolerate(node_mmio(tree, node, &mut self.mmio), warn)?;
+                tolerate(node_mmio(tree, node, mmio), warn)?;
             }
         }
         Ok(true)
@@ -99,7 +123,16 @@ impl<'c, 'a> Collector<'c, 'a> {
         sort(&mut self.spis);
         self.spis.dedup_by_key(|spi| spi.intid);
         self.spis.retain(|spi| uart.is_none_or(|u| u.intid != spi.intid));
-        Ok(Dom0Devices { mmio: pages(&self.mmio)?.without(&taken)?, reserved, spis: self.spis })
+        sort(&mut self.apart_spis);
+        self.apart_spis.dedup_by_key(|spi| spi.intid);
+        self.apart_spis.retain(|spi| uart.is_none_or(|u| u.intid != spi.intid));
+        Ok(Dom0Devices {
+            mmio: pages(&self.mmio)?.without(&taken)?,
+            apart_mmio: pages(&self.apart_mmio)?.without(&taken)?,
+            reserved,
+            spis: self.spis,
+            apart_spis: self.apart_spis,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::fdt::{NodeId, Tree, Writer, value};
 use crate::host::{GicVersion, HostInfo, Warn};
 use crate::range::{Range, RangeSet};
 
-use devices::Collector;
+use devices::{Collector, Holder};
 use filter::{Fate, Filter};
 
 pub use devices::Dom0Devices;
@@ -115,7 +115,7 @@ pub fn build(
         reserved,
         warn,
     };
-    builder.node(NodeId::ROOT, true)?;
+    builder.node(NodeId::ROOT, Holder::Dom0)?;
     let Builder { writer, collector, reserved, .. } = builder;
     Ok(Dom0Tree {
         dtb: writer.finish().map_err(Fault::general)?,
@@ -167,7 +167,7 @@ struct Builder<'b, 'a> {
 impl Builder<'_, '_> {
     /// Handles a node and those below it: at most `MAX_DEPTH` calls deep. `usable` tells whether
     /// dom0 can use it: it is enabled and not below a node kept for others.
-    fn node(&mut self, node: NodeId, usable: bool) -> Result<(), Fault> {
+    fn node(&mut self, node: NodeId, holder: Holder) -> Result<(), Fault> {
         match self.filter.fate(node) {
             Fate::Remove => return Ok(()),
             Fate::Gic => return self.gic(node),
@@ -178,8 +178,12 @@ impl Builder<'_, '_> {
             Fate::Keep => {}
         }
         let passthrough = self.tree.property(node, "xen,passthrough").is_some();
-        let usable = usable && !passthrough && self.tree.enabled(node);
-        if !self.collector.add(node, usable, self.warn)? {
+        let holder = match holder {
+            _ if !self.tree.enabled(node) => Holder::Nobody,
+            Holder::Dom0 if passthrough => Holder::Guest,
+            holder => holder,
+        };
+        if !self.collector.add(node, holder, self.warn)? {
             // It uses a PPI.
             return Ok(());
         }
@@ -189,7 +193,7 @@ impl Builder<'_, '_> {
             self.chosen_properties();
         }
         for child in self.tree.children(node) {
-            self.node(child, usable)?;
+            self.node(child, holder)?;
         }
         if node == NodeId::ROOT {
             self.added_nodes()?;
@@ -249,7 +253,7 @@ impl Builder<'_, '_> {
         }
         for child in tree.children(node) {
             if self.filter.is_kept_its(child) {
-                self.node(child, true)?;
+                self.node(child, Holder::Dom0)?;
             }
         }
         self.writer.end();

@@ -302,6 +302,9 @@ fn board_with_all_that_qemu_lacks() {
     let crypto = node("/soc/crypto@230000");
     assert_eq!(tree.property(crypto, "xen,passthrough"), None);
     assert_eq!(tree.property(crypto, "status"), Some(&b"disabled\0"[..]));
+    // Dom0 has not got it, but may give it away.
+    assert_eq!(made.made.devices.apart_mmio.as_slice(), [range(0xfe23_0000, 0x1000)]);
+    assert_eq!(made.made.devices.apart_spis.iter().map(|spi| spi.intid).collect::<Vec<_>>(), [100]);
     // The one device whose registers make no sense.
     let host = Tree::parse(BOARD).unwrap();
     let odd = host.find("/soc/odd@260000");

@@ -4,6 +4,7 @@ mod calls;
 mod dom0;
 mod events;
 mod faults;
+mod passthrough;
 mod registers;
 mod shared;
 mod stress;

@@ -47,7 +47,7 @@ impl Hypervisor {
         let root = match self.new_root(config.id) {
             Ok(root) => root,
             Err(e) => {
-                guest.release(self);
+                guest.release(self, config.id);
                 return Err(e);
             }
         };
@@ -82,7 +82,7 @@ impl Hypervisor {
         while !domain.teardown_p2m(self, u64::MAX) {}
         while !domain.teardown_pool(self, u64::MAX) {}
         self.pools.remove_domain(self, domain);
-        domain.guest.release(self);
+        domain.guest.release(self, domain.id);
         self.free_root(domain.root);
     }
 

@@ -67,7 +67,7 @@ impl Hypervisor {
                 domain.remove_vcpus(self);
                 domain.watchdogs.stop(self);
                 self.release_timers(TIMERS_PER_DOMAIN);
-                domain.guest.release(self);
+                domain.guest.release(self, domain.id);
                 self.pools.remove_domain(self, domain);
                 self.free_root(domain.root);
                 Teardown::Drained

@@ -75,8 +75,26 @@ pub trait GuestKind: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// Gives up what the domain holds of the machine, and its pages that it keeps.
-    fn release(&self, hv: &Hypervisor);
+    /// XEN_DOMCTL_bind_pt_irq: makes a shared interrupt of the machine one of the domain's, under the same
+    /// number, until [`release`](Self::release). The domain has not run yet.
+    ///
+    /// # Errors
+    /// EBUSY when it is somebody's, EINVAL for what is no shared interrupt; EOPNOTSUPP for a guest kind
+    /// that gets none.
+    fn bind_irq(&self, hv: &Hypervisor, domain: &Domain, irq: u32) -> Result<(), Errno> {
+        let _ = (hv, domain, irq);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whether an interrupt is bound to the domain.
+    fn has_irq(&self, hv: &Hypervisor, domain: &Domain, irq: u32) -> bool {
+        let _ = (hv, domain, irq);
+        false
+    }
+
+    /// Gives up what the domain, whose number is `domid`, holds of the machine, and its pages that it
+    /// keeps.
+    fn release(&self, hv: &Hypervisor, domid: Domid);
 
     /// Writes state for a debug key.
     fn dump(&self, vcpu: usize, out: &mut dyn core::fmt::Write) -> core::fmt::Result;

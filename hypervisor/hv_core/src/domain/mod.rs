@@ -1,5 +1,6 @@
 //! Domains and their vCPUs: what they are, how they are found, created and taken down.
 
+mod access;
 mod create;
 mod destroy;
 mod guest_kind;
@@ -11,6 +12,7 @@ mod vcpu;
 mod vnuma;
 mod watchdog;
 
+pub use access::{Access, Ranges};
 pub use create::CreateError;
 pub use guest_kind::GuestKind;
 pub use platform::Platform;

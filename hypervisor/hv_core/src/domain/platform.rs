@@ -41,6 +41,9 @@ pub trait Platform: Send + Sync {
     /// The guest types that can be built, as XENVER_capabilities lists them.
     fn guest_types(&self) -> &'static str;
 
+    /// Interrupts that there can be are numbered below this.
+    fn irq_count(&self, hv: &Hypervisor) -> u32;
+
     /// A pCPU's kHz for XEN_SYSCTL_physinfo.
     fn cpu_khz(&self, hv: &Hypervisor) -> u32;
 

@@ -118,6 +118,9 @@ impl Hypervisor {
     pub fn unpause_domain(&self, domain: &Domain) -> Result<(), Errno> {
         let mut life = domain.life.lock();
         life.controller_pauses = life.controller_pauses.checked_sub(1).ok_or(Errno::EINVAL)?;
+        if life.controller_pauses == 0 {
+            domain.set_started();
+        }
         for vcpu in domain.vcpus() {
             self.unpause_vcpu(vcpu);
         }

@@ -1,5 +1,6 @@
 //! A domain: its memory, vCPUs, event channels and grants.
 
+use super::access::Access;
 use super::guest_kind::GuestKind;
 use super::vcpu::{TIMERS_PER_VCPU, Vcpu};
 use super::vnuma::Vnuma;
@@ -109,6 +110,8 @@ pub struct Domain {
     pub vm_assist: AtomicU32,
     /// Seconds that its wall clock is ahead.
     pub time_offset: AtomicU64,
+    /// What of the machine it may have.
+    pub access: Mutex<Access, 16>,
     /// The NUMA nodes that it is told of.
     pub vnuma: Mutex<Option<Vnuma>, 16>,
     /// The port that it is told on when it has stopped to be saved; 0 for none.
@@ -121,6 +124,7 @@ pub struct Domain {
     vcpus: Box<[Once<Arc<Vcpu>>]>,
     pub(super) life: Mutex<Life, 2>,
     dying: AtomicBool,
+    started: AtomicBool,
     shut_down: AtomicBool,
     /// Free frames that are kept back for it.
     pub claim: Claim,
@@ -167,6 +171,7 @@ impl Domain {
             params: [const { AtomicU64::new(0) }; NR_PARAMS],
             vm_assist: AtomicU32::new(0),
             time_offset: AtomicU64::new(0),
+            access: Mutex::new(Access::default()),
             vnuma: Mutex::new(None),
             suspend_port: AtomicU32::new(0),
             debugged: AtomicBool::new(false),
@@ -175,6 +180,7 @@ impl Domain {
             vcpus: vcpus.into_boxed_slice(),
             life: Mutex::new(Life { controller_pauses: 1, ..Life::default() }),
             dying: AtomicBool::new(false),
+            started: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
             claim: Claim::default(),
             tot_pages: AtomicU32::new(0),
@@ -238,6 +244,15 @@ impl Domain {
 
     pub(super) fn set_dying(&self) {
         self.dying.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it ever ran.
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_started(&self) {
+        self.started.store(true, Ordering::Release);
     }
 
     /// Whether it has shut down, for whatever reason.

@@ -8,7 +8,7 @@ mod topology;
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::Domain;
 use crate::memory::{GuestWindow, Kind, MAX_ORDER, PageGuard};
-use hal::{Domid, Gfn};
+use hal::{Domid, Gfn, Mfn};
 use xen_abi::Errno;
 use xen_abi::memory::*;
 use xen_abi::xen::DOMID_SELF;
@@ -201,10 +201,23 @@ fn add_one(
             Ok(())
         }
         XENMAPSPACE_gmfn_foreign => add_foreign(call, domain, Gfn(idx), gfn, other),
-        // Registers of devices are dom0's alone, and in its map from the start.
-        XENMAPSPACE_dev_mmio => Err(Errno::EACCES),
+        XENMAPSPACE_dev_mmio => add_registers(call, domain, idx, gfn),
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// Registers of devices are dom0's alone to map, for itself.
+fn only_dom0_itself(call: &Call<'_>, domain: &Domain) -> Result<(), Errno> {
+    if domain.privileged && domain.id == call.domain.id { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// Maps a frame of registers; one that dom0 may not have is passed over.
+fn add_registers(call: &Call<'_>, domain: &Domain, frame: u64, gfn: Gfn) -> Result<(), Errno> {
+    only_dom0_itself(call, domain)?;
+    if !domain.access.lock().iomem.contains(frame, frame) {
+        return Ok(());
+    }
+    domain.map_registers(call.hv, gfn, Mfn(frame), 1)
 }
 
 /// Maps memory of another domain, which only the privileged may.
@@ -243,7 +256,12 @@ fn add_to_physmap_batch(call: &Call<'_>, arg: u64, start: u64) -> Outcome {
     let space = u32::from(request.space);
     match space {
         XENMAPSPACE_gmfn_range => return Err(Errno::EOPNOTSUPP),
-        XENMAPSPACE_dev_mmio => return Err(Errno::EACCES),
+        XENMAPSPACE_dev_mmio => {
+            only_dom0_itself(call, &domain)?;
+            if request.u != 0 {
+                return Err(Errno::EOPNOTSUPP);
+            }
+        }
         _ => {}
     }
     for i in start..size {

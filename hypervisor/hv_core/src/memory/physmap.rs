@@ -118,6 +118,46 @@ impl Domain {
         debug_assert!(cleared.is_ok());
     }
 
+    /// Maps `count` frames of a device's registers from `gfn` on, in place of what was there. On an error
+    /// none of them is mapped.
+    ///
+    /// # Errors
+    /// EINVAL for guest frames out of range or a dying domain, ENOMEM without table pages.
+    pub fn map_registers(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn, count: u64) -> Result<(), Errno> {
+        self.with_map(|memory| {
+            for i in 0..count {
+                let placed = self.empty(hv, memory, gfn.plus(i)).and_then(|_| {
+                    let (gfn, mfn) = (gfn.plus(i), mfn.plus(i));
+                    Ok(memory.p2m.insert_range(hv, &mut memory.pool, gfn, mfn, 1, Kind::Mmio)?)
+                });
+                if let Err(e) = placed {
+                    for done in 0..i {
+                        self.empty(hv, memory, gfn.plus(done))?;
+                    }
+                    return Err(e);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes `count` frames of registers out of the map; where nothing is, nothing is done.
+    ///
+    /// # Errors
+    /// EILSEQ when something else is mapped there, and nothing is changed; ENOMEM when a block cannot be
+    /// split; EINVAL for a dying domain.
+    pub fn unmap_registers(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn, count: u64) -> Result<(), Errno> {
+        self.with_map(|memory| {
+            for i in 0..count {
+                let found = memory.p2m.lookup(hv, gfn.plus(i));
+                if found.is_some_and(|entry| entry.kind != Kind::Mmio || entry.mfn != mfn.plus(i)) {
+                    return Err(Errno::EILSEQ);
+                }
+            }
+            (0..count).try_for_each(|i| self.empty(hv, memory, gfn.plus(i)).map(drop))
+        })
+    }
+
     /// Fills 2^`order` guest frames from `gfn` with new memory (for a direct-mapped domain: with the
     /// frames of the same numbers).
     ///

@@ -4,6 +4,7 @@ mod claims;
 mod console;
 mod cpupool;
 mod create;
+mod device;
 mod domctl;
 mod duel;
 mod features;

@@ -39,6 +39,9 @@ fn arguments(world: &World, caller: &Arc<Domain>, call: u32, op: u32) -> [u64; 5
                 XEN_DOMCTL_vm_event_op => {
                     arg.write_payload(&VmEventOp { op: XEN_VM_EVENT_GET_VERSION, mode: 0, u: 0 });
                 }
+                XEN_DOMCTL_bind_pt_irq | XEN_DOMCTL_unbind_pt_irq => {
+                    arg.write_payload(&BindPtIrq { machine_irq: 0, irq_type: PT_IRQ_TYPE_SPI, u: [0; 2] });
+                }
                 XEN_DOMCTL_monitor_op => {
                     let op = XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES;
                     arg.write_payload(&MonitorOp { op, event: 0, u: [0; 2] });

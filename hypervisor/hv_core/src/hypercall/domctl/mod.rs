@@ -4,6 +4,7 @@
 //! A call that takes long comes again with its progress in the second argument, which callers do
 //! not use.
 
+mod device;
 mod info;
 mod life;
 mod memory;
@@ -78,6 +79,11 @@ fn run(call: &Call<'_>, op: &mut Domctl, progress: u64) -> Result<Done, Errno> {
         XEN_DOMCTL_set_target => settings::set_target(call, &domain, op),
         XEN_DOMCTL_setvnumainfo => settings::set_vnuma(call, &domain, op),
         XEN_DOMCTL_monitor_op => observe::monitor(call, &domain, op),
+        XEN_DOMCTL_iomem_permission => device::iomem_permission(call, &domain, op),
+        XEN_DOMCTL_irq_permission => device::irq_permission(call, &domain, op),
+        XEN_DOMCTL_memory_mapping => device::memory_mapping(call, &domain, op),
+        XEN_DOMCTL_bind_pt_irq => device::bind_irq(call, &domain, op),
+        XEN_DOMCTL_unbind_pt_irq => device::unbind_irq(call, &domain, op),
         // Without an IOMMU a domain gets no device that does DMA.
         XEN_DOMCTL_assign_device | XEN_DOMCTL_test_assign_device | XEN_DOMCTL_deassign_device => {
             Err(Errno::EOPNOTSUPP)
