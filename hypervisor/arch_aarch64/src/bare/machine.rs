@@ -17,10 +17,11 @@ use crate::layout;
 use crate::ram::Banks;
 use crate::stage2::Stage2;
 
-/// Stage-2 tables that map nothing: two concatenated root tables.
+/// Stage-2 tables that map nothing: two concatenated root tables. They are never written; words that could be take no
+/// place in the image.
 #[repr(C, align(8192))]
-struct EmptyRoot([u8; 8192]);
-static EMPTY_ROOT: EmptyRoot = EmptyRoot([0; 8192]);
+struct EmptyRoot([AtomicU64; 1024]);
+static EMPTY_ROOT: EmptyRoot = EmptyRoot([const { AtomicU64::new(0) }; 1024]);
 
 static MACHINE: Once<Machine> = Once::new();
 
