@@ -111,6 +111,7 @@ impl<'a> BootRam<'a> {
 
 /// One bank of RAM, with a bit for each frame that the hypervisor keeps for itself. Bits of the bitmap that are beyond the
 /// bank are set: whether a frame may be shared then takes one look.
+#[derive(Clone, Copy)]
 pub struct Bank {
     first: u64,
     count: u64,
@@ -153,18 +154,33 @@ impl Bank {
 
 /// All RAM.
 pub struct Banks {
+    /// The first bank, at hand: it often is the only one.
+    first: Bank,
     banks: &'static [Bank],
 }
 
 impl Banks {
     /// These banks, of which none overlap.
     pub const fn new(banks: &'static [Bank]) -> Self {
-        Self { banks }
+        const NONE: Bank = Bank { first: 0, count: 0, private: &[] };
+        Self {
+            first: match banks {
+                [first, ..] => *first,
+                [] => NONE,
+            },
+            banks,
+        }
     }
 
     /// Whether `mfn` is a frame of RAM that the hypervisor does not keep for itself.
     #[inline(always)]
     pub fn is_shareable(&self, mfn: u64) -> bool {
+        self.first.is_shareable(mfn) || self.is_shareable_elsewhere(mfn)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_shareable_elsewhere(&self, mfn: u64) -> bool {
         self.banks.iter().any(|bank| bank.is_shareable(mfn))
     }
 

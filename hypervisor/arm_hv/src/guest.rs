@@ -306,7 +306,15 @@ fn deactivate(hv: &Hypervisor, ci: &mut CpuInterface) {
 }
 
 /// Makes vCPUs look at their interrupts; not the one that asks, which does so anyway.
-pub fn kick_all(hv: &Hypervisor, domain: &Domain, mut kicks: VcpuSet, this: Option<usize>) {
+#[inline]
+pub fn kick_all(hv: &Hypervisor, domain: &Domain, kicks: VcpuSet, this: Option<usize>) {
+    if !kicks.is_empty() {
+        kick_each(hv, domain, kicks, this);
+    }
+}
+
+#[inline(never)]
+fn kick_each(hv: &Hypervisor, domain: &Domain, mut kicks: VcpuSet, this: Option<usize>) {
     if let Some(this) = this {
         kicks.remove(this);
     }
@@ -341,6 +349,15 @@ fn apply_one(hv: &Hypervisor, domain: &Domain, action: HwAction) {
 impl GuestKind for ArmGuest {
     fn trapped(&self, hv: &Hypervisor, current: &Current, regs: &mut Regs, cause: u64) {
         trap::serve(self, hv, current, regs, cause);
+    }
+
+    fn interrupted(&self, hv: &Hypervisor, current: &Current, irq: u32) {
+        if irq == hv.machine.private_irqs().virtual_timer {
+            // The interrupt stays active until the guest has dealt with it.
+            self.vgic.inject_hw_ppi(current.vcpu.id, self.virtual_timer);
+        } else {
+            self.vgic.request_refresh(current.vcpu.id);
+        }
     }
 
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {

@@ -7,31 +7,25 @@ use arm_vm::vgic::hcr;
 use hal::MachineOps as _;
 use hv_core::{Hypervisor, Local};
 
-/// Interrupts that are taken before the guest (or the idle loop) goes on; more come at once.
-const BATCH: u32 = 32;
 /// Bytes of console input that one interrupt takes.
 const INPUT_BATCH: u32 = 64;
 
-/// Serves the interrupts that are pending on this pCPU.
+/// Serves the most urgent interrupt that is pending on this pCPU. Another one comes as soon as the guest, or the idle
+/// loop, goes on; there seldom is one, and to ask costs more than it saves.
 pub fn serve(hv: &Hypervisor, local: &Local) {
-    for _ in 0..BATCH {
-        let Some(irq) = hv.machine.acknowledge() else { return };
-        one(hv, local, irq);
-    }
-}
-
-fn one(hv: &Hypervisor, local: &Local, irq: u32) {
+    let Some(irq) = hv.machine.acknowledge() else { return };
     let own = hv.machine.private_irqs();
     if irq == own.timer {
         hv.timer_interrupt(local);
         hv.machine.irq_deactivate(irq);
     } else if irq == own.virtual_timer {
-        virtual_timer(hv, local, irq);
+        match &local.current {
+            Some(current) => current.domain.guest.interrupted(hv, current, irq),
+            None => hv.machine.irq_deactivate(irq),
+        }
     } else if irq == own.maintenance {
-        if let Some(current) = &local.current
-            && let Some(guest) = ArmGuest::of(&current.domain)
-        {
-            guest.vgic.request_refresh(current.vcpu.id);
+        if let Some(current) = &local.current {
+            current.domain.guest.interrupted(hv, current, irq);
         }
         // The condition lasts until the list registers are refreshed, which also switches the
         // interface on again.
@@ -42,20 +36,9 @@ fn one(hv: &Hypervisor, local: &Local, irq: u32) {
     }
 }
 
-/// The guest's timer: the interrupt stays active until the guest has dealt with it.
-fn virtual_timer(hv: &Hypervisor, local: &Local, irq: u32) {
-    match &local.current {
-        Some(current) => {
-            if let Some(guest) = ArmGuest::of(&current.domain) {
-                guest.vgic.inject_hw_ppi(current.vcpu.id, guest.virtual_timer_ppi());
-            }
-        }
-        None => hv.machine.irq_deactivate(irq),
-    }
-}
-
 /// A device's interrupt: the console's, or one that a domain owns. A poke needs nothing: this pCPU
 /// looks at its work before it enters a guest.
+#[inline(never)]
 fn shared(hv: &Hypervisor, local: &Local, irq: u32) {
     let Some(platform) = ArmPlatform::of(hv) else { return };
     if platform.console_irq() == Some(irq) {

@@ -11,16 +11,23 @@ use machine::Regs;
 
 /// Serves a data abort.
 pub fn data_abort(guest: &ArmGuest, hv: &Hypervisor, current: &Current, regs: &mut Regs, esr: u64) {
-    let abort = exit::data_abort(esr, hv.machine.fault_address(), 0);
     // The address is only there while the guest's own tables have it; else the instruction runs
     // again and faults as it should.
     let Some(gpa) = hv.machine.fault_guest_address(esr) else { return };
+    let abort = exit::data_abort(esr, hv.machine.fault_address(), 0);
     if let Some(access) = abort.access
         && emulate(guest, hv, current, regs, gpa, abort.write, access)
     {
         regs.skip_instruction();
-        return;
+    } else {
+        not_emulated(hv, current, regs, gpa, esr);
     }
+}
+
+/// A data abort at what is no register.
+#[inline(never)]
+fn not_emulated(hv: &Hypervisor, current: &Current, regs: &mut Regs, gpa: Gaddr, esr: u64) {
+    let abort = exit::data_abort(esr, hv.machine.fault_address(), 0);
     if !is_mapped(hv, current, gpa.frame(), abort.fault.kind, abort.write) {
         inject::data_abort(hv, current, regs, abort.va, esr);
     }

@@ -55,6 +55,7 @@ pub struct TestGuest {
 
 impl GuestKind for TestGuest {
     fn trapped(&self, _: &Hypervisor, _: &Current, _: &mut Regs, _: u64) {}
+    fn interrupted(&self, _: &Hypervisor, _: &Current, _: u32) {}
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {
         if level {
             self.upcalls.fetch_or(1 << vcpu, Ordering::SeqCst);

@@ -18,6 +18,10 @@ pub trait GuestKind: Any + Send + Sync {
     /// trap entry; `cause` is what the CPU gives as the reason.
     fn trapped(&self, hv: &Hypervisor, current: &Current, regs: &mut Regs, cause: u64);
 
+    /// Serves an interrupt of this pCPU's that serves the guest on it: of its timer, or of what the
+    /// hardware does for its interrupts. Called by the interrupt entry.
+    fn interrupted(&self, hv: &Hypervisor, current: &Current, irq: u32);
+
     /// Raises or drops the event channel upcall line of a vCPU. True when the vCPU has to look: the
     /// caller wakes it, or makes it leave the guest.
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool;

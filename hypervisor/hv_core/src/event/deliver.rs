@@ -77,11 +77,11 @@ pub(super) fn raised_two_level(
 
 #[inline(never)]
 fn raise_fifo(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
-    raise_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
+    put_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
 }
 
 /// Makes `port` pending in the FIFO interface, whose lock the caller holds.
-#[inline]
+#[inline(never)]
 pub(super) fn raise_in(
     hv: &Hypervisor,
     domain: &Domain,
@@ -89,6 +89,11 @@ pub(super) fn raise_in(
     port: u32,
     line: &Line,
 ) -> Option<Notice> {
+    put_in(hv, domain, fifo, port, line)
+}
+
+#[inline(always)]
+fn put_in(hv: &Hypervisor, domain: &Domain, fifo: &mut Fifo, port: u32, line: &Line) -> Option<Notice> {
     let events = &domain.events;
     let queue = line.queue();
     let (memory, tails) = fifo.parts(hv);

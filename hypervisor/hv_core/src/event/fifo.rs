@@ -110,6 +110,7 @@ pub enum Raised {
 
 /// Makes `port` pending, and unless it is masked puts it on `queue`. `last` is the queue on which it
 /// was put before. No other call for the same domain may run meanwhile.
+#[inline(always)]
 pub fn raise(memory: &impl Memory, tails: &mut [Tails], port: u32, queue: QueueId, last: QueueId) -> Raised {
     let Some(word) = memory.word(port) else { return Raised::NoWord };
     if !memory.has_control(queue.vcpu) {

@@ -26,7 +26,53 @@ pub fn event_channel_op(call: &Call<'_>) -> Outcome {
         channel::send(call.hv, call.domain, op.port)?;
         return DONE;
     }
-    other_op(call, cmd, arg)
+    frequent_op(call, cmd, arg)
+}
+
+/// Each has a function of its own, which saves no registers that only another needs.
+#[inline(never)]
+fn frequent_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
+    match cmd {
+        EVTCHNOP_status => status(call, arg),
+        EVTCHNOP_alloc_unbound => alloc_unbound(call, arg),
+        EVTCHNOP_close => close(call, arg),
+        EVTCHNOP_unmask => unmask(call, arg),
+        _ => other_op(call, cmd, arg),
+    }
+}
+
+#[inline(never)]
+fn status(call: &Call<'_>, arg: u64) -> Outcome {
+    let mut window = GuestWindow::new(call.guest());
+    let mut op: EvtchnStatus = window.read(arg)?;
+    let target = call.managed_domain(op.dom)?;
+    channel::status(&target, op.port, &mut op)?;
+    window.write(arg, &op)?;
+    DONE
+}
+
+#[inline(never)]
+fn alloc_unbound(call: &Call<'_>, arg: u64) -> Outcome {
+    let mut window = GuestWindow::new(call.guest());
+    let mut op: EvtchnAllocUnbound = window.read(arg)?;
+    let target = call.managed_domain(op.dom)?;
+    op.port = channel::alloc_unbound(call.hv, &target, named_domain(op.remote_dom, call.domain.id))?;
+    window.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
+    DONE
+}
+
+#[inline(never)]
+fn close(call: &Call<'_>, arg: u64) -> Outcome {
+    let op: EvtchnClose = call.guest().read(arg)?;
+    channel::close(call.hv, call.domain, op.port)?;
+    DONE
+}
+
+#[inline(never)]
+fn unmask(call: &Call<'_>, arg: u64) -> Outcome {
+    let op: EvtchnUnmask = call.guest().read(arg)?;
+    channel::unmask(call.hv, call.domain, op.port)?;
+    DONE
 }
 
 #[inline(never)]
@@ -35,12 +81,6 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
     // For operations that answer in the structure.
     let mut window = GuestWindow::new(guest);
     match cmd {
-        EVTCHNOP_alloc_unbound => {
-            let mut op: EvtchnAllocUnbound = window.read(arg)?;
-            let target = call.managed_domain(op.dom)?;
-            op.port = channel::alloc_unbound(hv, &target, named_domain(op.remote_dom, domain.id))?;
-            window.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
-        }
         EVTCHNOP_bind_interdomain => {
             let mut op: EvtchnBindInterdomain = window.read(arg)?;
             let remote = call.any_domain(op.remote_dom)?;
@@ -62,22 +102,9 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
             // What Xen says where interrupts of devices are not event channels.
             return Err(if op.pirq < NR_PIRQS { Errno::ENOMEM } else { Errno::EINVAL });
         }
-        EVTCHNOP_close => {
-            let op: EvtchnClose = guest.read(arg)?;
-            channel::close(hv, domain, op.port)?;
-        }
-        EVTCHNOP_status => {
-            let mut op: EvtchnStatus = window.read(arg)?;
-            channel::status(&*call.managed_domain(op.dom)?, op.port, &mut op)?;
-            window.write(arg, &op)?;
-        }
         EVTCHNOP_bind_vcpu => {
             let op: EvtchnBindVcpu = guest.read(arg)?;
             channel::bind_vcpu(domain, op.port, op.vcpu)?;
-        }
-        EVTCHNOP_unmask => {
-            let op: EvtchnUnmask = guest.read(arg)?;
-            channel::unmask(hv, domain, op.port)?;
         }
         EVTCHNOP_reset | EVTCHNOP_reset_cont => {
             let op: EvtchnReset = guest.read(arg)?;

@@ -4,7 +4,7 @@ use super::copy::Copier;
 use super::peer::Peers;
 use super::{GrantError, map};
 use crate::domain::Domain;
-use crate::hypercall::{Call, DONE, Flow, Outcome};
+use crate::hypercall::{Call, DONE, Flow, Named, Outcome};
 use crate::memory::{Fault, GuestWindow, PageGuard};
 use alloc::sync::Arc;
 use core::mem::offset_of;
@@ -136,7 +136,7 @@ fn refuse(call: &Call<'_>, list: u64, count: u64, size: usize, status: usize) ->
 }
 
 /// The domain whose tables an operation asks about.
-fn asked(call: &Call<'_>, domid: u16) -> Result<Arc<Domain>, GrantError> {
+fn asked<'a>(call: &Call<'a>, domid: u16) -> Result<Named<'a>, GrantError> {
     call.managed_domain(domid)
         .map_err(|e| GrantError(if e == Errno::EPERM { GNTST_permission_denied } else { GNTST_bad_domain }))
 }

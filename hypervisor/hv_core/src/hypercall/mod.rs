@@ -20,6 +20,7 @@ use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};
 use crate::memory::{Fault, GuestMemory};
 use alloc::sync::Arc;
+use core::ops::Deref;
 use hal::{Domid, GuestRegs as _};
 use machine::Regs;
 use xen_abi::Errno;
@@ -57,6 +58,26 @@ pub struct Call<'a> {
     pub args: [u64; 5],
 }
 
+/// A domain that a call names. The caller itself is there for as long as the call, and needs no reference.
+pub enum Named<'a> {
+    /// The caller.
+    Caller(&'a Arc<Domain>),
+    /// Another domain.
+    Other(Arc<Domain>),
+}
+
+impl Deref for Named<'_> {
+    type Target = Arc<Domain>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Domain> {
+        match self {
+            Self::Caller(domain) => domain,
+            Self::Other(domain) => domain,
+        }
+    }
+}
+
 impl<'a> Call<'a> {
     /// The caller's memory.
     #[inline]
@@ -68,11 +89,18 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// ESRCH when there is none.
-    pub fn any_domain(&self, domid: u16) -> Result<Arc<Domain>, Errno> {
+    #[inline]
+    pub fn any_domain(&self, domid: u16) -> Result<Named<'a>, Errno> {
         if domid == xen_abi::xen::DOMID_SELF || domid == self.domain.id.raw() {
-            return Ok(Arc::clone(self.domain));
+            return Ok(Named::Caller(self.domain));
         }
-        Domid::new(domid).and_then(|id| self.hv.domains.get(id)).ok_or(Errno::ESRCH)
+        self.other_domain(domid)
+    }
+
+    #[inline(never)]
+    fn other_domain(&self, domid: u16) -> Result<Named<'a>, Errno> {
+        let domain = Domid::new(domid).and_then(|id| self.hv.domains.get(id));
+        domain.map(Named::Other).ok_or(Errno::ESRCH)
     }
 
     /// The domain that `domid` names, if the caller may manage it: itself, the one that it is the device
@@ -80,7 +108,8 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// ESRCH when there is none, EPERM for another domain of an unprivileged caller.
-    pub fn managed_domain(&self, domid: u16) -> Result<Arc<Domain>, Errno> {
+    #[inline]
+    pub fn managed_domain(&self, domid: u16) -> Result<Named<'a>, Errno> {
         let domain = self.any_domain(domid)?;
         let may = self.domain.privileged || domain.id == self.domain.id || self.domain.is_target(&domain);
         if may { Ok(domain) } else { Err(Errno::EPERM) }

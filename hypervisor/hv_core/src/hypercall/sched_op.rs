@@ -92,13 +92,23 @@ fn poll(call: &Call<'_>, arg: u64) -> Outcome {
     }
     let guest = call.guest();
     let events = &call.domain.events;
+    // A single port, which is the common case, is looked at before anything is made ready for a wait.
+    let single = if request.nr_ports == 1 {
+        let port = guest.read(request.ports.0)?;
+        if events.is_port_pending(hv, port)? {
+            return DONE;
+        }
+        Some(port)
+    } else {
+        None
+    };
     call.vcpu.set_blocked();
     events.poll_begin(call.vcpu);
     for i in 0..u64::from(request.nr_ports) {
-        let ready = guest
-            .read_element::<u32>(request.ports.0, i)
+        let port = single.map_or_else(|| guest.read_element::<u32>(request.ports.0, i), Ok);
+        let ready = port
             .map_err(Errno::from)
-            .and_then(|port| events.poll_port(hv, call.vcpu, port, request.nr_ports == 1));
+            .and_then(|port| events.poll_port(hv, call.vcpu, port, single.is_some()));
         if ready != Ok(false) {
             events.poll_end(call.vcpu);
             call.vcpu.clear_blocked();
