@@ -6,6 +6,7 @@
 mod bitmap;
 mod domctl;
 mod features;
+mod hypfs;
 mod memory_op;
 mod misc;
 mod sched_op;

@@ -4,13 +4,17 @@
 mod cpupool;
 
 use super::{Call, DONE, Flow, Outcome, domctl};
-use hal::{MachineOps as _, PAGE_SHIFT};
+use hal::{MachineOps as _, Mfn, PAGE_SHIFT};
 use xen_abi::sysctl::*;
 use xen_abi::{Errno, GuestHandle};
 use zerocopy::FromZeros as _;
 
 /// Domains that one call lists before it lets interrupts in.
 const LIST_BATCH: u32 = 16;
+/// Frames that one call tells about before it lets interrupts in.
+const FRAME_BATCH: u64 = 256;
+/// The state of what is no frame.
+const PG_OFFLINE_INVALID: u32 = 1;
 /// Debug keys that one call takes.
 const MAX_KEYS: u32 = 32;
 /// The relative distance of a node to itself (ACPI SLIT).
@@ -28,6 +32,14 @@ pub fn sysctl(call: &Call<'_>) -> Outcome {
     }
     match op.cmd {
         XEN_SYSCTL_readconsole => read_console(call, &mut op)?,
+        XEN_SYSCTL_tbuf_op => trace_buffers(&mut op)?,
+        XEN_SYSCTL_page_offline_op => {
+            // The states are the whole answer.
+            return match page_offline(call, &op, progress)? {
+                Some(next) => Ok(Flow::Again([at, next, 0, 0, 0])),
+                None => DONE,
+            };
+        }
         XEN_SYSCTL_physinfo => physinfo(call, &mut op),
         XEN_SYSCTL_sched_id => {
             op.write_payload(&SchedId { sched_id: call.hv.options.scheduler.abi_id() });
@@ -121,6 +133,49 @@ fn debug_keys(call: &Call<'_>, op: &Sysctl) -> Result<(), Errno> {
         call.hv.report_key(key);
     }
     Ok(())
+}
+
+/// There are no trace buffers: whoever asks is told of none, and what needs one is refused.
+fn trace_buffers(op: &mut Sysctl) -> Result<(), Errno> {
+    let mut request: TbufOp = op.read_payload();
+    match request.cmd {
+        XEN_SYSCTL_TBUFOP_get_info => {
+            (request.evt_mask, request.buffer_mfn, request.size) = (0, 0, 0);
+            op.write_payload(&request);
+            Ok(())
+        }
+        XEN_SYSCTL_TBUFOP_set_cpu_mask | XEN_SYSCTL_TBUFOP_set_evt_mask | XEN_SYSCTL_TBUFOP_set_size => {
+            Err(Errno::EOPNOTSUPP)
+        }
+        XEN_SYSCTL_TBUFOP_disable => Ok(()),
+        // Also what switches them on, as Xen answers without buffers.
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Tells of frames whether they are out of use, which none is. The progress is the number told so far.
+fn page_offline(call: &Call<'_>, op: &Sysctl, progress: u64) -> Result<Option<u64>, Errno> {
+    let request: PageOfflineOp = op.read_payload();
+    let count = u64::from(request.end).checked_sub(request.start.into()).ok_or(Errno::EINVAL)? + 1;
+    match request.cmd {
+        sysctl_query_page_offline => {}
+        sysctl_page_offline | sysctl_page_online => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::EINVAL),
+    }
+    let frames = &call.hv.frames;
+    for i in progress..count {
+        if i - progress == FRAME_BATCH {
+            return Ok(Some(i));
+        }
+        let mfn = Mfn(u64::from(request.start) + i);
+        let is_ram = mfn >= frames.start() && mfn < frames.end();
+        let state = if is_ram { 0 } else { PG_OFFLINE_INVALID };
+        call.guest().write_element(request.status.0, i, &state)?;
+        if !is_ram {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(None)
 }
 
 /// How many of `room` array elements to fill when `there` exist.

@@ -270,7 +270,7 @@ hypercalls! {
     }
     35 sysctl = super::sysctl::sysctl {
         1 readconsole done,
-        2 tbuf_op missing,
+        2 tbuf_op partial "there are no trace buffers: none can be made (EOPNOTSUPP) nor used",
         3 physinfo done,
         4 sched_id done,
         5 perfc_op option "PERF_COUNTERS",
@@ -281,7 +281,7 @@ hypercalls! {
         10 get_pmstat absent,
         11 cpu_hotplug absent,
         12 pm_op absent,
-        14 page_offline_op missing,
+        14 page_offline_op partial "tells the state; no page is taken out of use (EOPNOTSUPP)",
         15 lockprof_op option "DEBUG_LOCK_PROFILE",
         16 cputopoinfo done,
         17 numainfo done,
@@ -389,9 +389,9 @@ hypercalls! {
         19 set_irq_level option "IOREQ_SERVER",
         20 nr_vcpus option "IOREQ_SERVER",
     }
-    42 hypfs_op {
-        0 get_version missing,
-        1 read missing,
-        2 write_contents missing,
+    42 hypfs_op = super::hypfs::hypfs_op {
+        0 get_version done,
+        1 read partial "no /buildinfo/config, no /cpupool, and the parameters that we have",
+        2 write_contents refused "no parameter is changed at run time (EACCES, as Xen for what is read-only)",
     }
 }

@@ -5,8 +5,8 @@ use xen_abi::Errno;
 use xen_abi::version::*;
 
 /// The interface that we speak is Xen 4.17's.
-const MAJOR: u64 = 4;
-const MINOR: u64 = 17;
+pub(super) const MAJOR: u64 = 4;
+pub(super) const MINOR: u64 = 17;
 /// What stands behind the version number: our own name.
 pub const EXTRA_VERSION: &str = "-xenoxide";
 

@@ -13,6 +13,7 @@ mod grant_copy;
 mod grant_map;
 mod grant_table;
 mod guest_ops;
+mod hypfs;
 mod life;
 mod lock_order;
 mod memory;

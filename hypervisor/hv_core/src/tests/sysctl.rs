@@ -165,3 +165,34 @@ fn debug_keys_report_what_goes_on() {
     assert_eq!(ask(&world, XEN_SYSCTL_debug_keys, &request), Err(Errno::EFAULT));
     debug_keys(&world, &[]).unwrap();
 }
+
+#[test]
+fn trace_buffers_are_said_not_to_be_there() {
+    let world = World::new();
+    let op = |cmd: u32| ask(&world, XEN_SYSCTL_tbuf_op, &TbufOp { cmd, size: 9, ..TbufOp::new_zeroed() });
+    let info = op(XEN_SYSCTL_TBUFOP_get_info).unwrap();
+    assert_eq!((info.evt_mask, info.buffer_mfn, info.size), (0, 0, 0));
+    assert_eq!(op(XEN_SYSCTL_TBUFOP_set_size).map(drop), Err(Errno::EOPNOTSUPP));
+    assert_eq!(op(XEN_SYSCTL_TBUFOP_enable).map(drop), Err(Errno::EINVAL));
+    assert_eq!(op(XEN_SYSCTL_TBUFOP_disable).map(drop), Ok(()));
+    assert_eq!(op(6).map(drop), Err(Errno::EINVAL));
+}
+
+#[test]
+fn pages_are_all_in_use() {
+    let world = World::new();
+    let (dom0, first) = (world.get(0), world.hv.frames.start().0 as u32);
+    let op = |cmd: u32, start: u32, end: u32| {
+        let request = PageOfflineOp { cmd, start, end, _gap0: 0, status: LIST };
+        ask(&world, XEN_SYSCTL_page_offline_op, &request).map(drop)
+    };
+    world.list(&dom0, 0, &[9u32; 1001]);
+    assert_eq!(op(sysctl_query_page_offline, first, first + 999), Ok(()));
+    let last: [u32; 2] = world.take(&dom0, LISTS.plus(4 * 999));
+    assert_eq!(last, [0, 9]);
+    assert_eq!(op(sysctl_query_page_offline, first - 1, first), Err(Errno::EINVAL));
+    assert_eq!(world.take::<u32>(&dom0, LISTS), 1, "no frame");
+    assert_eq!(op(sysctl_query_page_offline, first + 1, first), Err(Errno::EINVAL));
+    assert_eq!(op(sysctl_page_offline, first, first), Err(Errno::EOPNOTSUPP));
+    assert_eq!(op(9, first, first), Err(Errno::EINVAL));
+}
