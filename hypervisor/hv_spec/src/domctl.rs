@@ -22,7 +22,7 @@ impl Model {
     pub(crate) fn domctl(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
         let id = call.caller;
         let op: Domctl = self.fetch(id, call.args[0])?;
-        if op.interface_version != XEN_DOMCTL_INTERFACE_VERSION {
+        if !(XEN_DOMCTL_INTERFACE_VERSION..=0x16).contains(&op.interface_version) {
             return Err(Errno::EACCES);
         }
         if !self.dom(id).privileged {

@@ -1,9 +1,10 @@
-//! HYPERVISOR_sysctl (sysctl.h): what the control domain asks of the machine as a whole. Interface
-//! 0x15, of Xen 4.17.
+//! HYPERVISOR_sysctl (sysctl.h): what the control domain asks of the machine as a whole. Interfaces
+//! 0x15 and 0x16, of Xen 4.17 to 4.22.
 
 mod cpupool;
 
 use super::{Call, DONE, Flow, Outcome, domctl};
+use core::ops::RangeInclusive;
 use hal::{MachineOps as _, Mfn, PAGE_SHIFT};
 use xen_abi::sysctl::*;
 use xen_abi::{Errno, GuestHandle};
@@ -20,11 +21,15 @@ const MAX_KEYS: u32 = 32;
 /// The relative distance of a node to itself (ACPI SLIT).
 const LOCAL_DISTANCE: u32 = 10;
 
+/// The interfaces that are served: 4.17's to 4.20's, and 4.21's and 4.22's, in which nothing differs that
+/// exists on arm64.
+const VERSIONS: RangeInclusive<u32> = XEN_SYSCTL_INTERFACE_VERSION..=0x16;
+
 /// sysctl(op).
 pub fn sysctl(call: &Call<'_>) -> Outcome {
     let [at, progress, ..] = call.args;
     let mut op: Sysctl = call.guest().read(at)?;
-    if op.interface_version != XEN_SYSCTL_INTERFACE_VERSION {
+    if !VERSIONS.contains(&op.interface_version) {
         return Err(Errno::EACCES);
     }
     if !call.domain.privileged {

@@ -1,7 +1,7 @@
 //! Sysctls.
 
 use crate::options::Options;
-use crate::testkit::{LISTS, World};
+use crate::testkit::{ARGS, LISTS, World};
 use ::sched::{CpuMask, DomainParams};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,6 +9,7 @@ use arch_fake::{MachineEnd, catch_end};
 use xen_abi::domctl::XEN_SCHEDULER_CREDIT2;
 use xen_abi::domctl::v4_17::arm64::GetDomainInfo;
 use xen_abi::sysctl::*;
+use xen_abi::xen::__HYPERVISOR_sysctl;
 use xen_abi::{Errno, GuestHandle, Plain};
 use zerocopy::FromZeros as _;
 
@@ -195,4 +196,21 @@ fn pages_are_all_in_use() {
     assert_eq!(op(sysctl_query_page_offline, first + 1, first), Err(Errno::EINVAL));
     assert_eq!(op(sysctl_page_offline, first, first), Err(Errno::EOPNOTSUPP));
     assert_eq!(op(9, first, first), Err(Errno::EINVAL));
+}
+
+#[test]
+fn versions_of_the_interface_that_mean_the_same_are_served() {
+    let world = World::new();
+    let dom0 = world.get(0);
+    let mut op = Sysctl::new_zeroed();
+    op.cmd = XEN_SYSCTL_physinfo;
+    let mut call = |version: u32| {
+        op.interface_version = version;
+        world.put(&dom0, ARGS, &op);
+        world.call(&dom0, __HYPERVISOR_sysctl.into(), [ARGS.0, 0, 0, 0, 0])
+    };
+    assert_eq!((call(0x15), call(0x16)), (Ok(0), Ok(0)));
+    for version in [0, 0x14, 0x17, u32::MAX] {
+        assert_eq!(call(version), Err(Errno::EACCES), "{version:x}");
+    }
 }

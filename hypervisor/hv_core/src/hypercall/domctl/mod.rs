@@ -1,5 +1,5 @@
-//! HYPERVISOR_domctl (domctl.h): what the control domain does to domains. Interface 0x15, of Xen
-//! 4.17.
+//! HYPERVISOR_domctl (domctl.h): what the control domain does to domains. Interfaces 0x15 of Xen 4.17
+//! and 0x16 of Xen 4.18.
 //!
 //! A call that takes long comes again with its progress in the second argument, which callers do
 //! not use.
@@ -17,6 +17,7 @@ pub(super) use info::domain_info;
 use super::{Call, DONE, Flow, Outcome};
 use crate::domain::Domain;
 use alloc::sync::Arc;
+use core::ops::RangeInclusive;
 use hal::Domid;
 use xen_abi::Errno;
 use xen_abi::domctl::*;
@@ -31,11 +32,14 @@ enum Done {
     Again(u64),
 }
 
+/// The interfaces that are served: 4.17's, and 4.18's, which has the same structures.
+const VERSIONS: RangeInclusive<u32> = XEN_DOMCTL_INTERFACE_VERSION..=0x16;
+
 /// domctl(op).
 pub fn domctl(call: &Call<'_>) -> Outcome {
     let [at, progress, ..] = call.args;
     let mut op: Domctl = call.guest().read(at)?;
-    if op.interface_version != XEN_DOMCTL_INTERFACE_VERSION {
+    if !VERSIONS.contains(&op.interface_version) {
         return Err(Errno::EACCES);
     }
     if !call.domain.privileged {
