@@ -32,6 +32,9 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 /// The domains beside dom0.
 const OTHERS: [u16; 2] = [1, 2];
 
+/// The first frame of a device's registers.
+const DEVICE: u64 = 0x9000;
+
 /// Something that a domain does.
 #[derive(Clone, Debug)]
 pub struct Act {
@@ -56,6 +59,11 @@ pub fn memory_acts(count: usize) -> impl Strategy<Value = Vec<Act>> {
 fn some_acts(kinds: core::ops::Range<u8>, count: usize) -> impl Strategy<Value = Vec<Act>> {
     let act = (0u8..3, kinds, any::<[u8; 8]>());
     prop::collection::vec(act.prop_map(|(caller, kind, with)| Act { caller, kind, with }), 1..=count)
+}
+
+/// Lets a domain have the registers of a device, which is at this frame and the seven after it.
+fn permit(domain: &Domain) {
+    domain.access.lock().iomem.insert(DEVICE, DEVICE + 7).expect("there is memory");
 }
 
 /// A world and what the acts so far have left in it.
@@ -83,9 +91,11 @@ impl Fuzzer {
         let world = World::hostile();
         world.hv.machine.set_log(false);
         world.map_grants(&world.get(0));
+        permit(&world.get(0));
         for id in OTHERS {
             let domain = world.domain(id, 2);
             world.map_grants(&domain);
+            permit(&domain);
         }
         world.hv.machine.take_log();
         Self {
@@ -167,6 +177,7 @@ impl Fuzzer {
         if id != 0 && world.hv.domains.get(number).is_none() {
             let domain = world.domain(id, 2);
             world.map_grants(&domain);
+            permit(&domain);
         } else if world.hv.domains.get(number).is_some_and(|domain| domain.is_dying()) {
             for other in (0..3).filter_map(|id| self.caller(id)) {
                 self.repair(&other);
@@ -424,6 +435,27 @@ impl Fuzzer {
                 (claim.domid, claim.nr_extents) = (target, u64::from(c) * 2 * u64::from(d % 4));
                 self.op(caller, __HYPERVISOR_memory_op, XENMEM_claim_pages, &claim)
             }
+            13 => {
+                let done = self.domctl(caller, XEN_DOMCTL_soft_reset, target, &0u64);
+                if done {
+                    self.infos.remove(&target);
+                    self.fifos.remove(&target);
+                }
+                done
+            }
+            14 => {
+                let add = u32::from(d % 2);
+                let mapping = MemoryMapping {
+                    first_gfn: gfn(c).0,
+                    first_mfn: DEVICE + u64::from(d % 8),
+                    nr_mfns: u64::from(d % 5),
+                    add_mapping: add,
+                    padding: 0,
+                };
+                self.domctl(caller, XEN_DOMCTL_memory_mapping, target, &mapping)
+            }
+            // What it lets go of would have to be noted.
+            _ if [XEN_DOMCTL_soft_reset, XEN_DOMCTL_soft_reset_cont].contains(&u32::from(c % 90)) => false,
             // The whole machine's memory takes long to clean.
             _ if u32::from(c % 90) == XEN_DOMCTL_set_paging_mempool_size => false,
             _ => {
@@ -433,7 +465,7 @@ impl Fuzzer {
             }
         };
         if done {
-            const WHAT: [&str; 13] = [
+            const WHAT: [&str; 15] = [
                 "domain destroyed",
                 "memory limited",
                 "table pool set",
@@ -447,6 +479,8 @@ impl Fuzzer {
                 "vCPU context set",
                 "cpupools changed",
                 "memory claimed",
+                "domain reset",
+                "registers mapped",
             ];
             self.note(WHAT.get(usize::from(a % 16)).unwrap_or(&"another domctl"));
         }

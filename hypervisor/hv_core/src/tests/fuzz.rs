@@ -80,6 +80,7 @@ fn random_acts_reach_what_they_are_for() {
         "domain created",
         "cpupools changed",
         "memory claimed",
+        "registers mapped",
         "event channel bound",
         "vcpu_info placed",
         "FIFO control block",
