@@ -6,10 +6,12 @@ mod bad_input;
 mod checks;
 mod cycles;
 pub mod demo;
+mod footprint;
 mod hotplug;
 mod kills;
 mod newer_linux;
 mod several;
+mod shares;
 mod tools;
 mod verbs;
 
@@ -177,7 +179,7 @@ pub static ALL: [Scenario; 15] = [
     },
     Scenario {
         name: "cycles",
-        about: "20 DomUs created and destroyed give all memory back",
+        about: "20 DomUs created and destroyed leave nothing behind",
         smoke: false,
         kind: Kind::Dom0(on_two_cpus(cycles::twenty)),
     },
@@ -196,18 +198,24 @@ pub static ALL: [Scenario; 15] = [
 ];
 
 /// What takes long, for `./x soak`.
-pub static SOAK: [Scenario; 3] = [
+pub static SOAK: [Scenario; 4] = [
     Scenario {
         name: "soak-cycles",
-        about: "200 DomUs created and destroyed give all memory back",
+        about: "1,000 DomUs created and destroyed leave nothing behind",
         smoke: false,
-        kind: Kind::Dom0(on_two_cpus(cycles::two_hundred)),
+        kind: Kind::Dom0(on_two_cpus(cycles::thousand)),
     },
     Scenario {
         name: "soak-many",
-        about: "20 DomUs at once on two CPUs",
+        about: "20 DomUs at once on two CPUs, all busy with disk and network",
         smoke: false,
         kind: Kind::Dom0(OnDom0 { memory: 2 * MEMORY, ..on_two_cpus(several::twenty_guests) }),
+    },
+    Scenario {
+        name: "soak-shares",
+        about: "busy DomUs get of a CPU by their weights, and no more than their caps",
+        smoke: false,
+        kind: Kind::Dom0(on_two_cpus(shares::follow_weights_and_caps)),
     },
     Scenario {
         name: "soak-kills",

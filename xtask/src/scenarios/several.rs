@@ -1,14 +1,21 @@
 //! More than one thing to run: several DomUs, and fewer CPUs than vCPUs.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use std::thread::sleep;
+use std::time::Duration;
 
-use super::checks::{DOMAIN_CHANGE, ensure_guests, info_number, list, step, wait_for_boot, wait_for_memory};
-use super::demo;
+use super::checks::{
+    DOMAIN_CHANGE, console_log, ensure_guests, info_number, list, step, wait_for_boot, wait_for_memory,
+};
+use super::{demo, footprint};
 use crate::machine::dom0::Dom0;
+use crate::report;
 
 const GUESTS: [&str; 3] = ["one", "two", "three"];
 /// DomUs at once in a soak, each with a disk and an interface.
 const MANY: usize = 20;
+/// How long they are busy once the last has begun.
+const BUSY_TIME: Duration = Duration::from_secs(60);
 
 /// Three DomUs with disks and network at once, all busy, on four CPUs.
 pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
@@ -59,37 +66,74 @@ pub fn three_guests(dom0: &mut Dom0) -> Result<()> {
     })
 }
 
-/// Twenty DomUs at once, more than there are CPUs for.
+/// Twenty DomUs at once, all busy with disk and network on fewer CPUs, which Dom0 needs as well.
 pub fn twenty_guests(dom0: &mut Dom0) -> Result<()> {
-    let free = info_number(dom0, "free_memory")?;
     let names: Vec<String> = (0..MANY).map(|number| format!("many{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    step(&format!("{MANY} DomUs are created"), || {
-        for (number, name) in names.iter().enumerate() {
-            dom0.run(&format!("make-disk {name}"))?;
-            let command = format!("{} memory=96 vcpus=1", create_command(name, number));
-            dom0.run_for(&command, DOMAIN_CHANGE)?;
-        }
-        for name in &names {
-            wait_for_boot(dom0, name, 1)?;
-        }
-        ensure_guests(dom0, &names)
+    for name in &names {
+        dom0.run(&format!("make-disk {name}"))?;
+    }
+    step("One DomU to warm up", || {
+        create_many(dom0, &names[..1])?;
+        end_all(dom0, &names[..1])
     })?;
-    step("All answer on their consoles, disks and interfaces", || {
+    footprint::remember(dom0)?;
+    step(&format!("{MANY} DomUs are created"), || create_many(dom0, &names))?;
+    step("All write to their disks, read them back, and send packets to Dom0 and to each other", || {
         for (number, name) in names.iter().enumerate() {
-            dom0.guest(name, "mount -t ext2 /dev/xvda /mnt && echo here >/mnt/file && umount /mnt")?;
-            dom0.run(&format!("ping -c 1 -w 60 {}", address(number)))?;
+            dom0.guest(name, &busy(address((number + 1) % MANY).as_str()))?;
         }
+        sleep(BUSY_TIME);
+        let answer = dom0.run_for("ping -c 5 -w 60 192.168.128.20 && xl list", DOMAIN_CHANGE)?;
+        report::quote("dom0", answer.lines().rev().nth(MANY + 2).unwrap_or_default());
+        for name in &names {
+            dom0.guest(name, "touch /run/stop")?;
+        }
+        let mut rounds = Vec::new();
+        for name in &names {
+            dom0.wait_until(&format!("guest-run {name} 60 \"test -e /run/stopped\""), DOMAIN_CHANGE)?;
+            let text = dom0.guest(name, "test ! -e /run/bad && cat /run/rounds && umount /mnt")?;
+            rounds.push(text.trim().parse::<u32>().with_context(|| format!("{name} counted {text:?}"))?);
+        }
+        let (least, most) = (rounds.iter().min().copied(), rounds.iter().max().copied());
+        report::note(format!("{} to {} rounds", least.unwrap_or(0), most.unwrap_or(0)));
         Ok(())
     })?;
-    step("All shut down and give their memory back", || {
-        dom0.run_for("xl shutdown -a", DOMAIN_CHANGE)?;
-        for name in &names {
-            dom0.wait_until(&format!("! xl domid {name}"), DOMAIN_CHANGE)?;
-        }
-        ensure_guests(dom0, &[])?;
-        wait_for_memory(dom0, free)
+    step("All shut down, and nothing of them stays", || {
+        end_all(dom0, &names)?;
+        footprint::wait_until_as_before(dom0)
     })
+}
+
+/// What a DomU does until it is told to stop, round by round.
+fn busy(neighbour: &str) -> String {
+    format!(
+        "{{ (mount -t ext2 /dev/xvda /mnt; n=0; until test -e /run/stop; do \
+         dd if=/dev/urandom of=/mnt/noise bs=64k count=8 2>/dev/null; sha256sum /mnt/noise >/run/sum; sync; \
+         echo 3 >/proc/sys/vm/drop_caches; sha256sum -c /run/sum || touch /run/bad; \
+         for peer in 192.168.128.1 {neighbour}; do ping -c 3 -w 60 -s 1400 $peer || touch /run/bad; done; \
+         n=$((n+1)); echo $n >/run/rounds; done; touch /run/stopped) >/dev/null 2>&1 & }}"
+    )
+}
+
+fn create_many(dom0: &mut Dom0, names: &[&str]) -> Result<()> {
+    for (number, name) in names.iter().enumerate() {
+        let command = format!("{} memory=96 vcpus=1", create_command(name, number));
+        dom0.run_for(&command, DOMAIN_CHANGE)?;
+    }
+    for name in names {
+        wait_for_boot(dom0, name, 1)?;
+    }
+    ensure_guests(dom0, names)
+}
+
+fn end_all(dom0: &mut Dom0, names: &[&str]) -> Result<()> {
+    dom0.run_for("xl shutdown -a", DOMAIN_CHANGE)?;
+    for name in names {
+        dom0.wait_until(&format!("! xl domid {name}"), DOMAIN_CHANGE)?;
+        dom0.run(&format!("rm -f {}", console_log(name)))?;
+    }
+    ensure_guests(dom0, &[])
 }
 
 /// Dom0 and a DomU share the only CPU, and both get on.
