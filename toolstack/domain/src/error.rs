@@ -38,6 +38,40 @@ pub enum DomainError {
         "{0:?} cannot be a domain's name: 1 to 200 printable characters without spaces around, not a number"
     )]
     BadName(String),
+    /// There is no such CPU pool.
+    #[error("there is no CPU pool {0}; `xl cpupool-list` shows those that there are")]
+    NoSuchPool(String),
+    /// Two CPU pools cannot have one name.
+    #[error("the name {name} is taken by pool {pool}")]
+    PoolNameTaken {
+        /// The name.
+        name: String,
+        /// Which pool has it.
+        pool: u32,
+    },
+    /// Not a name that a CPU pool can have.
+    #[error("{0:?} cannot be a CPU pool's name: printable characters without spaces, not a number")]
+    BadPoolName(String),
+    /// A CPU, or every one, is in a pool already.
+    #[error("{}; take it out first (try: xl cpupool-cpu-remove)", match .cpu {
+        Some(cpu) => format!("CPU {cpu} is in a pool, or not there"),
+        None => "every CPU is in a pool".to_owned(),
+    })]
+    CpuTaken {
+        /// Which, if one was asked for.
+        cpu: Option<u32>,
+    },
+    /// The pool still has domains.
+    #[error("CPU pool {pool} has {domains} domain(s); move them first (try: xl cpupool-migrate)")]
+    PoolInUse {
+        /// The pool.
+        pool: u32,
+        /// How many.
+        domains: u32,
+    },
+    /// The first pool has Dom0 and stays.
+    #[error("CPU pool 0 is Dom0's and stays")]
+    FirstPool,
     /// The operation is not for Dom0.
     #[error("domain 0 is the one that runs this program: it cannot be {0} from here")]
     Dom0(&'static str),

@@ -21,6 +21,7 @@ mod libxl_json;
 mod life;
 mod lock_file;
 mod nodes;
+mod pools;
 mod progress;
 mod random;
 mod supervise;

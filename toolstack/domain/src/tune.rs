@@ -94,14 +94,6 @@ impl Toolstack {
         Ok(text.and_then(|text| text.split('.').next()?.parse().ok()))
     }
 
-    /// The name of a CPU pool, if it has one.
-    ///
-    /// # Errors
-    /// When xenstore refuses.
-    pub fn pool_name(&mut self, pool: u32) -> Result<Option<String>, DomainError> {
-        Ok(nodes::text(&mut self.store, &format!("/local/pool/{pool}/name"))?)
-    }
-
     fn number(&mut self, domid: Domid, name: &str) -> Result<u64, DomainError> {
         let path = format!("{}/{name}", home(domid));
         let text = nodes::text(&mut self.store, &path)?;

@@ -71,6 +71,18 @@ pub enum Verb {
     SchedCredit2(SchedCredit2),
     /// List the CPU pools, or one of them
     CpupoolList(CpupoolList),
+    /// Make a CPU pool
+    CpupoolCreate(CpupoolCreate),
+    /// End a CPU pool without domains; its CPUs are then in none
+    CpupoolDestroy(CpupoolTarget),
+    /// Give a CPU pool another name
+    CpupoolRename(CpupoolRename),
+    /// Put CPUs that are in no pool into one
+    CpupoolCpuAdd(CpupoolCpus),
+    /// Take CPUs out of a pool
+    CpupoolCpuRemove(CpupoolCpus),
+    /// Move a domain to another CPU pool
+    CpupoolMigrate(CpupoolMigrate),
     /// Give a running domain a disk
     BlockAttach(BlockAttach),
     /// Take a disk from a running domain
@@ -316,6 +328,51 @@ pub struct CpupoolList {
     pub json: bool,
     /// The only pool to be listed
     pub pool: Option<String>,
+}
+
+/// Options of `cpupool-create`.
+#[derive(Args, Debug)]
+pub struct CpupoolCreate {
+    /// Only check what is asked for
+    #[arg(short = 'n', long)]
+    pub dryrun: bool,
+    /// A configuration file, and KEY=VALUE in its place or beside it; the keys are name, sched and cpus
+    #[arg(required = true, value_name = "FILE|KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// A CPU pool.
+#[derive(Args, Debug)]
+pub struct CpupoolTarget {
+    /// The pool's name or id
+    pub pool: String,
+}
+
+/// Options of `cpupool-rename`.
+#[derive(Args, Debug)]
+pub struct CpupoolRename {
+    /// The pool's name or id
+    pub pool: String,
+    /// Its new name
+    pub name: String,
+}
+
+/// Options of `cpupool-cpu-add` and `cpupool-cpu-remove`.
+#[derive(Args, Debug)]
+pub struct CpupoolCpus {
+    /// The pool's name or id
+    pub pool: String,
+    /// CPUs, such as 3, 4-7 or node:1
+    pub cpus: String,
+}
+
+/// Options of `cpupool-migrate`.
+#[derive(Args, Debug)]
+pub struct CpupoolMigrate {
+    /// The domain's name or id
+    pub domain: String,
+    /// The pool's name or id
+    pub pool: String,
 }
 
 /// Options of `debug-keys`.

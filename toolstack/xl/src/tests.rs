@@ -184,6 +184,29 @@ Pool-0               4   credit2       y          2
 }
 
 #[test]
+fn pools_are_made_changed_and_ended() {
+    let host = host();
+    let pool = |words: &str| xl(&host, &format!("cpupool-{words}"));
+    pool("cpu-remove Pool-0 2-3").unwrap();
+    assert_eq!(pool("create name=\"batch\" cpus=[\"2\"] sched=\"null\"").unwrap(), "CPU pool 1 is batch\n");
+    pool("cpu-add batch 3").unwrap();
+    pool("migrate web batch").unwrap();
+    pool("rename batch night").unwrap();
+    let list = pool("list").unwrap();
+    assert!(list.ends_with("night                2      null       y          1\n"), "{list}");
+    assert!(error(&host, "cpupool-destroy night").contains("xl cpupool-migrate"));
+    pool("migrate web 0").unwrap();
+    pool("destroy night").unwrap();
+    assert!(error(&host, "cpupool-create cpus=2").contains("has no name"));
+    assert!(
+        error(&host, "cpupool-create name=\"x\" nodes=\"0\"")
+            .starts_with("nodes: a CPU pool has no such key")
+    );
+    assert!(error(&host, "cpupool-create name=\"x\" sched=\"fair\"").contains("no scheduler fair"));
+    assert!(error(&host, "cpupool-destroy 0").contains("Dom0's"));
+}
+
+#[test]
 fn info_prints_all_or_one_field() {
     let host = host();
     let text = xl(&host, "info").unwrap();

@@ -107,14 +107,13 @@ impl Toolstack {
     /// The pool that the configuration names, by name or number.
     fn pool(&mut self, config: &DomainConfig) -> Result<u32, DomainError> {
         let Some(wanted) = &config.pool else { return Ok(0) };
-        for pool in self.ctrl.cpupools()? {
-            let name = self.pool_name(pool.id)?;
-            if name.as_deref() == Some(wanted.as_str()) || pool.id.to_string() == wanted.as_str() {
-                return Ok(pool.id);
+        match self.find_pool(wanted.as_str()) {
+            Ok(pool) => Ok(pool.id),
+            Err(error @ DomainError::NoSuchPool(_)) => {
+                Err(DomainError::Key { key: "pool", why: error.to_string() })
             }
+            Err(error) => Err(error),
         }
-        let why = format!("there is no CPU pool {wanted}; `xl cpupool-list` shows those that there are");
-        Err(DomainError::Key { key: "pool", why })
     }
 
     fn set_affinity(&mut self, domid: Domid, config: &DomainConfig) -> Result<(), DomainError> {

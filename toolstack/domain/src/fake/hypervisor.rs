@@ -16,6 +16,8 @@ use xen_dev::fake::{FakeCall, FakeXen};
 use xen_dev::{Domid, Errno};
 use zerocopy::FromZeros;
 
+use super::pools::Pools;
+
 /// Pages of the host.
 const HOST_PAGES: u64 = 1 << 20;
 
@@ -44,6 +46,8 @@ pub struct FakeDomain {
     pub credit2: SchedCredit2,
     /// The vCPU that was pinned last, and the first eight of its CPUs.
     pub pinned: (u32, u8),
+    /// Its CPU pool.
+    pub cpupool: u32,
     /// Operations on it, by the numbers of domctl.
     pub domctls: Vec<u32>,
 }
@@ -68,6 +72,7 @@ impl FakeDomain {
             ports: 0,
             credit2: SchedCredit2 { weight: 256, cap: 0 },
             pinned: (0, 0),
+            cpupool: 0,
             domctls: Vec::new(),
         }
     }
@@ -89,6 +94,7 @@ impl FakeDomain {
         info.max_vcpu_id = self.vcpus.wrapping_sub(1);
         info.handle = self.handle;
         info.cpu_time = 1_500_000_000;
+        info.cpupool = self.cpupool;
         info.gpaddr_bits = 40;
         info
     }
@@ -96,6 +102,7 @@ impl FakeDomain {
 
 pub(super) struct Hypervisor {
     pub(super) domains: BTreeMap<u16, FakeDomain>,
+    pools: Pools,
     pub(super) fail_after: Option<u32>,
     pub(super) die_after: Option<u32>,
     pub(super) keys: String,
@@ -108,6 +115,7 @@ impl Hypervisor {
         let domains = BTreeMap::from([(0, FakeDomain::new([0; 16]))]);
         Self {
             domains,
+            pools: Pools::new(),
             fail_after: None,
             die_after: None,
             keys: String::new(),
@@ -250,14 +258,10 @@ impl Hypervisor {
             }
             XEN_SYSCTL_cpupool_op => {
                 let mut pool: CpupoolOp = op.read_payload();
-                if pool.op == XEN_SYSCTL_CPUPOOL_OP_INFO {
-                    if pool.cpupool_id > 0 {
-                        return Err(Errno::NOENT);
-                    }
-                    call.bytes_at_mut(pool.cpumap.bitmap.0)?[0] = 0b1111;
-                    (pool.sched_id, pool.n_dom) = (XEN_SCHEDULER_CREDIT2, self.domains.len() as u32);
-                    op.write_payload(&pool);
+                if let Some(cpus) = self.pools.op(&mut pool, &mut self.domains)? {
+                    call.bytes_at_mut(pool.cpumap.bitmap.0)?[0] = cpus;
                 }
+                op.write_payload(&pool);
             }
             XEN_SYSCTL_readconsole => {
                 let mut read: Readconsole = op.read_payload();

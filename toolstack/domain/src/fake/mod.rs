@@ -4,6 +4,7 @@
 mod folder;
 mod hypervisor;
 mod kernel;
+mod pools;
 mod xenstore;
 
 use std::path::Path;

@@ -10,17 +10,18 @@ use super::print_json;
 use crate::cli::CpupoolList;
 use crate::json;
 
-/// The name of a scheduler (`XEN_SCHEDULER_*`) for people.
+/// Schedulers (`XEN_SCHEDULER_*`) and their names.
+const SCHEDULERS: [(u32, &str); 6] =
+    [(4, "sedf"), (5, "credit"), (6, "credit2"), (7, "arinc653"), (8, "rtds"), (9, "null")];
+
+/// The name of a scheduler for people.
 pub(super) fn scheduler(id: u32) -> &'static str {
-    match id {
-        4 => "sedf",
-        5 => "credit",
-        6 => "credit2",
-        7 => "arinc653",
-        8 => "rtds",
-        9 => "null",
-        _ => "unknown",
-    }
+    SCHEDULERS.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name)
+}
+
+/// The scheduler with this name.
+pub(super) fn scheduler_id(name: &str) -> Option<u32> {
+    SCHEDULERS.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
 }
 
 /// The name of a pool.

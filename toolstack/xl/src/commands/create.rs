@@ -82,6 +82,19 @@ fn run_on_console(domid: Domid, paused: bool, tools: &mut Toolstack, outside: &d
 
 /// The configuration with the settings of the command line. What is odd in it goes to standard error.
 pub(super) fn read(path: &Path, settings: &[String]) -> Result<DomainConfig> {
+    let mut document = document(path)?;
+    for setting in settings {
+        document.add_override(setting)?;
+    }
+    let parsed = DomainConfig::from_document(&document)?;
+    for warning in &parsed.warnings {
+        eprintln!("xl: {warning}");
+    }
+    Ok(parsed.config)
+}
+
+/// The settings in a file.
+pub(super) fn document(path: &Path) -> Result<Document> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     // Opening a pipe would wait for a writer.
@@ -93,13 +106,5 @@ pub(super) fn read(path: &Path, settings: &[String]) -> Result<DomainConfig> {
     file.take(MAX_CONFIG_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read {name}"))?;
-    let mut document = Document::parse(&name, &bytes)?;
-    for setting in settings {
-        document.add_override(setting)?;
-    }
-    let parsed = DomainConfig::from_document(&document)?;
-    for warning in &parsed.warnings {
-        eprintln!("xl: {warning}");
-    }
-    Ok(parsed.config)
+    Ok(Document::parse(&name, &bytes)?)
 }

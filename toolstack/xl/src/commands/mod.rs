@@ -4,6 +4,7 @@ mod block;
 mod config_update;
 mod console;
 mod cpupool;
+mod cpupool_change;
 mod create;
 mod host;
 mod info;
@@ -56,6 +57,12 @@ pub fn run(verb: &Verb, tools: &mut Toolstack, out: &mut dyn Write, outside: &dy
         Verb::Uptime(options) => uptime::uptime(options, tools, out),
         Verb::SchedCredit2(options) => sched::credit2(options, tools, out),
         Verb::CpupoolList(options) => cpupool::list(options, tools, out),
+        Verb::CpupoolCreate(options) => cpupool_change::create(options, tools, out),
+        Verb::CpupoolDestroy(options) => cpupool_change::destroy(options, tools),
+        Verb::CpupoolRename(options) => cpupool_change::rename(options, tools),
+        Verb::CpupoolCpuAdd(options) => cpupool_change::add_cpus(options, tools),
+        Verb::CpupoolCpuRemove(options) => cpupool_change::remove_cpus(options, tools),
+        Verb::CpupoolMigrate(options) => cpupool_change::migrate(options, tools),
         Verb::BlockAttach(options) => block::attach(options, tools),
         Verb::BlockDetach(options) => block::detach(options, tools),
         Verb::BlockList(options) => block::list(options, tools, out),
