@@ -19,6 +19,16 @@ pub trait FrameMem: Copy {
     /// Copies `bytes` to `offset`; only the part inside the page, whose length is returned.
     fn write(&self, offset: usize, bytes: &[u8]) -> usize;
 
+    /// [`read`](Self::read) for a structure of few words.
+    fn read_words(&self, offset: usize, buf: &mut [u8]) -> usize {
+        self.read(offset, buf)
+    }
+
+    /// [`write`](Self::write) for a structure of few words.
+    fn write_words(&self, offset: usize, bytes: &[u8]) -> usize {
+        self.write(offset, bytes)
+    }
+
     /// Copies `len` bytes from another frame, cut at the end of either page; returns the length
     /// copied.
     fn copy_from(&self, offset: usize, src: &Self, src_offset: usize, len: usize) -> usize;

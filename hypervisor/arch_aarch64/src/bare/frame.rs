@@ -105,6 +105,15 @@ impl Frame<'_> {
     }
 }
 
+/// Bytes up to which a structure is read and written word by word in line.
+const IN_LINE: usize = 64;
+
+/// Whether `len` bytes from `offset` are whole words in the page, and not too many.
+#[inline(always)]
+const fn are_words(offset: usize, len: usize) -> bool {
+    len <= IN_LINE && len.is_multiple_of(8) && offset.is_multiple_of(8) && offset <= PAGE_SIZE - IN_LINE
+}
+
 impl FrameMem for Frame<'_> {
     #[inline]
     fn read(&self, offset: usize, buf: &mut [u8]) -> usize {
@@ -120,6 +129,31 @@ impl FrameMem for Frame<'_> {
         // SAFETY: `len` bytes from `offset` are in the frame, and `bytes` has as many.
         unsafe { copy_shared(self.at(offset), bytes.as_ptr(), len) };
         len
+    }
+
+    #[inline(always)]
+    fn read_words(&self, offset: usize, buf: &mut [u8]) -> usize {
+        if !are_words(offset, buf.len()) {
+            return self.read(offset, buf);
+        }
+        for (word, at) in buf.chunks_exact_mut(8).zip((offset..).step_by(8)) {
+            word.copy_from_slice(&self.u64(at).load(Ordering::Relaxed).to_ne_bytes());
+        }
+        buf.len()
+    }
+
+    #[inline(always)]
+    fn write_words(&self, offset: usize, bytes: &[u8]) -> usize {
+        if bytes.len() == 2 && offset.is_multiple_of(2) {
+            self.u16(offset).store(bytes.try_into().map_or(0, u16::from_ne_bytes), Ordering::Relaxed);
+        } else if are_words(offset, bytes.len()) {
+            for (word, at) in bytes.chunks_exact(8).zip((offset..).step_by(8)) {
+                self.u64(at).store(word.try_into().map_or(0, u64::from_ne_bytes), Ordering::Relaxed);
+            }
+        } else {
+            return self.write(offset, bytes);
+        }
+        bytes.len()
     }
 
     #[inline]

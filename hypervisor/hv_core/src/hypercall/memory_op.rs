@@ -83,15 +83,21 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
     if request.nr_extents > u64::MAX >> CMD_BITS {
         return done_so_far;
     }
-    let domain = match call.managed_domain(request.domid) {
-        Ok(domain) => domain,
-        Err(e) => return if start == 0 { Err(e) } else { done_so_far },
+    let managed;
+    let domain = if request.domid == DOMID_SELF {
+        call.domain
+    } else {
+        match call.managed_domain(request.domid) {
+            Ok(domain) => managed = domain,
+            Err(e) => return if start == 0 { Err(e) } else { done_so_far },
+        }
+        &managed
     };
     if request.extent_order == 0 && change != Change::Increase {
         return if request.nr_extents - start == 1 {
-            single_pages::<1>(call, &mut window, &domain, &request, start, change)
+            single_pages::<1>(call, &mut window, domain, &request, start, change)
         } else {
-            single_pages::<TOGETHER>(call, &mut window, &domain, &request, start, change)
+            single_pages::<TOGETHER>(call, &mut window, domain, &request, start, change)
         };
     }
     let pages = 1u64 << request.extent_order;
@@ -103,9 +109,9 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
         }
         left -= pages;
         let result = match change {
-            Change::Increase => increase(call, &domain, &request, done),
-            Change::Populate => populate(call, &domain, &request, done),
-            Change::Decrease => decrease(call, &domain, &request, done),
+            Change::Increase => increase(call, domain, &request, done),
+            Change::Populate => populate(call, domain, &request, done),
+            Change::Decrease => decrease(call, domain, &request, done),
         };
         if result.is_err() {
             break;
@@ -132,9 +138,12 @@ fn single_pages<const N: usize>(
         let mut gfns = [0u64; N];
         let wanted = (request.nr_extents - done).min(N as u64) as usize;
         // What cannot be read is seen by the result's being short.
-        let Ok(read) = window.read_elements(request.extent_start.0, done, gfns.split_at_mut(wanted).0) else {
-            break;
+        let list = request.extent_start.0;
+        let read = match gfns.as_mut_slice() {
+            [gfn] => window.read_element(list, done).map(|read| *gfn = read).map(|()| 1),
+            gfns => window.read_elements(list, done, gfns.split_at_mut(wanted).0),
         };
+        let Ok(read) = read else { break };
         let gfns = gfns.iter().take(read).copied().map(Gfn);
         let changed = match change {
             Change::Populate => domain.populate_pages(call.hv, gfns),

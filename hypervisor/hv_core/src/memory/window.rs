@@ -40,11 +40,17 @@ impl<'a> GuestWindow<'a> {
         let mut value = T::new_zeroed();
         match self.frame(va, size_of::<T>())? {
             Some((frame, offset)) => {
-                frame.read(offset, value.as_mut_bytes());
+                frame.read_words(offset, value.as_mut_bytes());
             }
             None => self.memory.read_bytes(va, value.as_mut_bytes())?,
         }
         Ok(value)
+    }
+
+    /// Reads element `index` of the array at `va`.
+    #[inline]
+    pub fn read_element<T: GuestBytes>(&mut self, va: u64, index: u64) -> Result<T, Fault> {
+        self.read(element::<T>(va, index)?)
     }
 
     /// Reads elements of the array at `va` from `index` on: as many as lie in one page and fit, but at least one.
@@ -73,7 +79,7 @@ impl<'a> GuestWindow<'a> {
     pub fn write<T: GuestBytes>(&mut self, va: u64, value: &T) -> Result<(), Fault> {
         match self.frame(va, size_of::<T>())? {
             Some((frame, offset)) => {
-                frame.write(offset, value.as_bytes());
+                frame.write_words(offset, value.as_bytes());
                 Ok(())
             }
             None => self.memory.write_bytes(va, value.as_bytes()),
