@@ -8,8 +8,9 @@ use xen_abi::grant_table::{GNTST_bad_handle, GNTST_general_error, GNTST_no_space
 
 /// Mappings for each page of maptrack that the domain may have.
 const PER_PAGE: u32 = 256;
-/// Handles are grown by this many at a time.
-const GROW: usize = 256;
+/// Handles are grown by a chunk of this many at a time, which stays where it is: growing costs the same, however many
+/// there are.
+const CHUNK: usize = 256;
 const NO_HANDLE: u32 = u32::MAX;
 
 /// A mapping.
@@ -39,7 +40,8 @@ enum Slot {
 /// The handles.
 #[derive(Debug)]
 pub(super) struct Maptrack {
-    slots: Vec<Slot>,
+    /// All chunks but the last are full.
+    chunks: Vec<Vec<Slot>>,
     free: u32,
     used: u32,
     limit: u32,
@@ -47,7 +49,12 @@ pub(super) struct Maptrack {
 
 impl Maptrack {
     pub(super) fn new(max_pages: u32) -> Self {
-        Self { slots: Vec::new(), free: NO_HANDLE, used: 0, limit: max_pages.saturating_mul(PER_PAGE) }
+        Self { chunks: Vec::new(), free: NO_HANDLE, used: 0, limit: max_pages.saturating_mul(PER_PAGE) }
+    }
+
+    #[inline]
+    fn slot(&mut self, handle: u32) -> Option<&mut Slot> {
+        self.chunks.get_mut(handle as usize / CHUNK)?.get_mut(handle as usize % CHUNK)
     }
 
     /// Handles in use.
@@ -61,44 +68,45 @@ impl Maptrack {
             self.grow().ok_or(GrantError(GNTST_no_space))?;
         }
         let handle = self.free;
-        match self.slots.get_mut(handle as usize) {
-            Some(slot @ Slot::Free { .. }) => {
-                if let Slot::Free { next } = *slot {
-                    self.free = next;
-                }
-                *slot = Slot::Reserved;
-                self.used += 1;
-                Ok(handle)
-            }
-            _ => Err(GrantError(GNTST_no_space)),
-        }
+        let Some(slot) = self.slot(handle) else { return Err(GrantError(GNTST_no_space)) };
+        let Slot::Free { next } = *slot else { return Err(GrantError(GNTST_no_space)) };
+        *slot = Slot::Reserved;
+        self.free = next;
+        self.used += 1;
+        Ok(handle)
     }
 
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) -> Option<()> {
-        let room = (self.limit as usize).saturating_sub(self.slots.len()).min(GROW);
+        let first = self.len();
+        let room = (self.limit as usize).saturating_sub(first).min(CHUNK);
         if room == 0 {
             return None;
         }
-        self.slots.try_reserve_exact(room).ok()?;
-        for _ in 0..room {
-            let handle = self.slots.len() as u32;
-            self.slots.push(Slot::Free { next: self.free });
+        let mut chunk = Vec::new();
+        chunk.try_reserve_exact(room).ok()?;
+        self.chunks.try_reserve(1).ok()?;
+        for handle in (first as u32..).take(room) {
+            chunk.push(Slot::Free { next: self.free });
             self.free = handle;
         }
+        self.chunks.push(chunk);
         Some(())
     }
 
     /// Fills in a reserved handle.
     pub(super) fn set(&mut self, handle: u32, mapping: Mapping) {
-        if let Some(slot) = self.slots.get_mut(handle as usize) {
+        if let Some(slot) = self.slot(handle) {
             *slot = Slot::Used(mapping);
         }
     }
 
     /// Gives back a handle that was reserved, or whose mapping was taken.
     pub(super) fn release(&mut self, handle: u32) {
-        if let Some(slot) = self.slots.get_mut(handle as usize) {
-            *slot = Slot::Free { next: self.free };
+        let next = self.free;
+        if let Some(slot) = self.slot(handle) {
+            *slot = Slot::Free { next };
             self.free = handle;
             self.used -= 1;
         }
@@ -107,22 +115,26 @@ impl Maptrack {
     /// Takes out the mapping behind a handle, which is free again. `at` is where the caller says that
     /// it is mapped; nothing happens when it does not say.
     pub(super) fn end(&mut self, handle: u32, at: Option<Gfn>) -> Result<Option<Mapping>, GrantError> {
-        let slot = self.slots.get_mut(handle as usize).ok_or(GrantError(GNTST_bad_handle))?;
+        let next = self.free;
+        let slot = self.slot(handle).ok_or(GrantError(GNTST_bad_handle))?;
         let Slot::Used(mapping) = slot else { return Err(GrantError(GNTST_bad_handle)) };
         let Some(at) = at else { return Ok(None) };
         if mapping.gfn != at {
             return Err(GrantError(GNTST_general_error));
         }
-        let Slot::Used(mapping) = core::mem::replace(slot, Slot::Reserved) else { return Ok(None) };
-        self.release(handle);
+        let Slot::Used(mapping) = core::mem::replace(slot, Slot::Free { next }) else { return Ok(None) };
+        self.free = handle;
+        self.used -= 1;
         Ok(Some(mapping))
     }
 
     /// Takes out any mapping.
     pub(super) fn take_any(&mut self) -> Option<Mapping> {
-        while let Some(slot) = self.slots.pop() {
-            if let Slot::Used(mapping) = slot {
-                return Some(mapping);
+        while let Some(chunk) = self.chunks.last_mut() {
+            match chunk.pop() {
+                Some(Slot::Used(mapping)) => return Some(mapping),
+                Some(Slot::Free { .. } | Slot::Reserved) => {}
+                None => drop(self.chunks.pop()),
             }
         }
         self.free = NO_HANDLE;
@@ -132,16 +144,14 @@ impl Maptrack {
 
     /// Whether any of the handles `from..to` maps the frame.
     pub(super) fn maps(&self, mfn: hal::Mfn, from: usize, to: usize) -> bool {
-        let range = from..to.min(self.slots.len());
-        self.slots.get(range).is_some_and(|slots| {
-            slots.iter().any(|slot| matches!(slot, Slot::Used(m) if m.page.mfn() == mfn))
-        })
+        let slots = self.chunks.iter().skip(from / CHUNK).flatten().skip(from % CHUNK);
+        slots.take(to.saturating_sub(from)).any(|slot| matches!(slot, Slot::Used(m) if m.page.mfn() == mfn))
     }
 
     /// The mappings with their handles.
     #[cfg(any(test, feature = "testkit"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Mapping)> {
-        (0..).zip(&self.slots).filter_map(|(handle, slot)| match slot {
+        (0..).zip(self.chunks.iter().flatten()).filter_map(|(handle, slot)| match slot {
             Slot::Used(mapping) => Some((handle, mapping)),
             Slot::Free { .. } | Slot::Reserved => None,
         })
@@ -149,6 +159,6 @@ impl Maptrack {
 
     /// Handles that exist, in use or not.
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 }
