@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use super::report_file;
+use super::{copy_if_newer, report_file};
 use crate::cargo;
 use crate::cli::Arch;
 use crate::process;
@@ -52,7 +52,7 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<Tools> {
     let mut programs = Vec::new();
     for (program, _) in PROGRAMS {
         let file = folder.join(program);
-        fs::copy(from.join(program), &file).with_context(|| format!("cannot write {}", file.display()))?;
+        copy_if_newer(&from.join(program), &file)?;
         report_file(workspace, &file)?;
         programs.push(file);
     }

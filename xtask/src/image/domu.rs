@@ -7,7 +7,7 @@ use super::kernel_modules::KernelModules;
 use super::tree::Tree;
 use crate::debian::DebianTree;
 
-const MODULES: [&str; 4] = ["crc32c_generic", "ext4", "xen-blkfront", "xen-netfront"];
+const MODULES: [&str; 5] = ["crc32c_generic", "ext4", "xen-blkfront", "xen-netfront", "xen-wdt"];
 
 /// The DomU's file tree; `data` is the folder with its scripts.
 pub fn tree(debian: &DebianTree, modules: &KernelModules, data: &Path) -> Result<Tree> {

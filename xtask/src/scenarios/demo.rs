@@ -96,7 +96,8 @@ pub fn pause_and_unpause(dom0: &mut Dom0) -> Result<()> {
     dom0.run(&format!("xl pause {GUEST}"))?;
     let state = listed(dom0, GUEST)?.state;
     ensure!(state.contains('p'), "the state is {state}, not paused");
-    let ping = dom0.try_run(&format!("ping -c 1 -w 3 {GUEST_ADDRESS}"), Duration::from_secs(20))?;
+    // Without -W, busybox waits 10 s for the answer to the last packet, whatever -w says.
+    let ping = dom0.try_run(&format!("ping -c 2 -W 2 {GUEST_ADDRESS}"), Duration::from_secs(20))?;
     ensure!(ping.status != 0, "a paused DomU answered to a ping");
     dom0.run(&format!("xl unpause {GUEST}"))?;
     dom0.run(&format!("ping -c 1 -w {PING_SECONDS} {GUEST_ADDRESS}"))?;

@@ -173,7 +173,7 @@ pub static ALL: [Scenario; 15] = [
     },
     Scenario {
         name: "linux-6.12",
-        about: "Linux 6.12 as Dom0 and DomU: disk, network, console, memory and vCPUs",
+        about: "Linux 6.12 as Dom0 and DomU: disk, network, console, memory, vCPUs, dump and watchdogs",
         smoke: false,
         kind: Kind::Dom0(OnDom0 { kernel: Some(Kernel::V6_12), ..on_two_cpus(newer_linux::steps) }),
     },

@@ -146,7 +146,7 @@ pub fn shared_cpu(dom0: &mut Dom0) -> Result<()> {
     })?;
     demo::start_guest(dom0)?;
     step("Both work while both vCPUs of the DomU spin", || {
-        dom0.guest("demo", "for i in 1 2; do (timeout 30 sh -c \"while :; do :; done\" &) ; done")?;
+        dom0.guest("demo", "for i in 1 2; do (timeout 15 sh -c \"while :; do :; done\" &) ; done")?;
         dom0.run("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")?;
         demo::ping_both_ways(dom0)
     })?;

@@ -28,6 +28,7 @@ pub fn steps(dom0: &mut Dom0) -> Result<()> {
     step("xl vcpu-set", || vcpu_set(dom0))?;
     step("xl mem-set", || mem_set(dom0))?;
     step("xl sched-credit2", || sched_credit2(dom0))?;
+    step("xl cpupool-create, -migrate, -destroy", || cpupools(dom0))?;
     step("xl pause, xl unpause", || demo::pause_and_unpause(dom0))?;
     step("xl block-attach, -list, -detach", || hotplug::disk(dom0, GUEST))?;
     step("xl network-attach, -list, -detach", || hotplug::interfaces(dom0, GUEST))?;
@@ -145,6 +146,35 @@ fn sched_credit2(dom0: &mut Dom0) -> Result<()> {
     dom0.run(&format!("xl sched-credit2 -d {GUEST} -w 256 -c 0"))?;
     let zero = dom0.try_run(&format!("xl sched-credit2 -d {GUEST} -w 0"), Duration::from_secs(20))?;
     ensure!(zero.status != 0, "a weight of 0 was accepted");
+    Ok(())
+}
+
+/// A pool of its own for the DomU, and back.
+fn cpupools(dom0: &mut Dom0) -> Result<()> {
+    dom0.run("xl cpupool-cpu-remove Pool-0 1")?;
+    dom0.run("xl cpupool-create 'name=\"batch\"' 'cpus=[\"1\"]'")?;
+    dom0.run(&format!("xl cpupool-migrate {GUEST} batch"))?;
+    let list = dom0.run("xl cpupool-list")?;
+    let row = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    let words = |name: &str| row(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    ensure!(
+        words("batch") == ["batch", "1", "credit2", "y", "1"],
+        "no pool with a CPU and a domain:\n{list}"
+    );
+    ensure!(
+        words("Pool-0") == ["Pool-0", "1", "credit2", "y", "1"],
+        "the first pool is not the rest:\n{list}"
+    );
+    let elsewhere = "xl vcpu-list demo | tail -n +2 | awk \"\\$4 != 1 {bad=1} END {exit bad}\"";
+    dom0.wait_until(elsewhere, GUEST_FOLLOWS).context("the DomU does not run on its pool's CPU")?;
+    dom0.guest(GUEST, "true")?;
+    let destroyed = dom0.try_run("xl cpupool-destroy batch", DOMAIN_CHANGE)?;
+    ensure!(destroyed.status != 0, "a pool with a domain was destroyed");
+    dom0.run(&format!("xl cpupool-migrate {GUEST} Pool-0"))?;
+    dom0.run("xl cpupool-destroy batch")?;
+    dom0.run("xl cpupool-cpu-add Pool-0 1")?;
+    let list = dom0.run("xl cpupool-list")?;
+    ensure!(list.lines().count() == 2 && list.contains(" 2 "), "it is not as before:\n{list}");
     Ok(())
 }
 
