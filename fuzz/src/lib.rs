@@ -5,6 +5,7 @@
 
 mod console_history;
 mod device_tree;
+mod hypercalls;
 mod input;
 mod kernel;
 mod xenstore;
@@ -24,6 +25,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "console_history", one_input: console_history::one_input },
     Target { name: "device_tree", one_input: device_tree::one_input },
+    Target { name: "hypercalls", one_input: hypercalls::one_input },
     Target { name: "kernel", one_input: kernel::one_input },
     Target { name: "xenstore", one_input: xenstore::one_input },
     Target { name: "xenstore_state", one_input: xenstore_state::one_input },

@@ -46,7 +46,7 @@ macro_rules! targets {
     };
 }
 
-targets! { console_history, device_tree, kernel, xenstore, xenstore_state, xl_cfg, }
+targets! { console_history, device_tree, hypercalls, kernel, xenstore, xenstore_state, xl_cfg, }
 
 #[test]
 fn corpus_stays_small() {

@@ -19,7 +19,7 @@ pub use run::{Cpu, pin, pin_all};
 use crate::console::{Level, Levels, Settings};
 use crate::domain::{Domain, DomainConfig, GuestKind, Platform, Vcpu};
 use crate::hypercall::{Call, Flow};
-use crate::memory::{Frames, P2m};
+use crate::memory::Frames;
 use crate::options::Options;
 use crate::{Current, Hypervisor, Parts};
 use alloc::boxed::Box;
@@ -383,5 +383,5 @@ fn destroyed_domain_gives_all_memory_back() {
         assert_eq!(world.hv.frames.free_frames(), free);
         assert!(world.hv.domains.get(domain.id).is_none());
     }
-    assert!(P2m::limit() > GUEST_RAM);
+    assert!(crate::memory::P2m::limit() > GUEST_RAM);
 }

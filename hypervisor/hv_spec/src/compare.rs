@@ -3,7 +3,7 @@
 use crate::events::State;
 use crate::p2m::Kind;
 use crate::{Model, PAGE, PageId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The core, as far as the model looks at it. All of it is state; nothing here acts.
 pub trait Subject {
@@ -208,12 +208,14 @@ impl Model {
     /// References, owners and bytes of all pages, and how many frames are free.
     fn compare_pages(&mut self, core: &impl Subject, all: bool) {
         let held: BTreeMap<PageId, u64> = self.holders();
+        // The hypervisor writes to these by itself.
+        let shared: BTreeSet<PageId> = self.domains.values().flat_map(|domain| domain.held()).collect();
         let mut clean = Vec::new();
         for (id, page) in self.pages.iter() {
             let mfn = page.mfn.unwrap_or_else(|| panic!("{id:?} is nowhere: {page:?}"));
             let there = Frame { count: held[&id], owner: page.owner, charged: page.charged };
             assert_eq!(core.frame(mfn), there, "the record of frame {mfn:x}");
-            if all || page.dirty || self.is_shared_with_hypervisor(id) {
+            if all || page.dirty || shared.contains(&id) {
                 let (mut here, mut seen) = ([0; PAGE], [0; PAGE]);
                 self.pages.read(id, 0, &mut here);
                 core.load(mfn, 0, &mut seen);
@@ -245,11 +247,6 @@ impl Model {
             .sum();
         let used = self.limits.frames - core.free_frames();
         assert_eq!(used, tables + self.pages.len() as u64, "frames in use: {tables} tables and the pages");
-    }
-
-    /// Whether the hypervisor writes to a page by itself.
-    fn is_shared_with_hypervisor(&self, id: PageId) -> bool {
-        self.domains.values().any(|domain| domain.held().contains(&id))
     }
 
     /// The page of a frame, for messages of tests.

@@ -379,7 +379,7 @@ impl Frames {
     }
 
     /// The references to a frame.
-    #[cfg(any(test, feature = "testkit"))]
+    #[cfg(test)]
     pub(crate) fn references(&self, mfn: Mfn) -> u64 {
         self.record(mfn).map_or(0, |r| r.load(Ordering::Relaxed) & COUNT)
     }

@@ -147,6 +147,12 @@ impl Duel {
         self.world
     }
 
+    /// Looks at everything.
+    #[track_caller]
+    pub fn check(&mut self) {
+        self.look(true);
+    }
+
     /// How many hypercalls were issued.
     pub fn calls(&self) -> u64 {
         self.calls

@@ -1,12 +1,18 @@
 //! The core against the executable specification, with random acts. `XENOXIDE_FUZZ_CALLS` sets how many calls are issued.
 
 use super::fuzz::calls;
-use crate::testkit::{ACT, Duel};
+use crate::domain::{Domain, ShutdownReason};
+use crate::event::alloc_unbound;
+use crate::testkit::{ACT, Duel, GUEST_RAM, World};
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use hal::MachineOps as _;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Acts of one case.
 const ACTS: usize = 150;
@@ -74,4 +80,39 @@ fn random_acts_of_a_duel_reach_what_they_are_for() {
     for what in all {
         assert!(done.contains_key(what), "never: {what}; done: {done:?}");
     }
+}
+
+/// Changes something behind the model's back, and says whether that is found.
+fn is_found(change: impl FnOnce(&World, &Arc<Domain>)) -> bool {
+    let mut duel = Duel::new();
+    duel.check();
+    change(&duel.world, &duel.world.get(1));
+    let seen = catch_unwind(AssertUnwindSafe(|| duel.check())).is_err();
+    // What was changed does no more harm than that.
+    core::mem::forget(duel);
+    seen
+}
+
+#[test]
+fn difference_of_any_kind_is_found() {
+    let shared = |world: &World, d: &Arc<Domain>| d.events.shared_info_page(world.hv, d.id).unwrap().mfn().addr();
+    assert!(!is_found(|_, _| ()), "there is no difference");
+    assert!(is_found(|w, d| d.give_up_page(w.hv, GUEST_RAM).unwrap()), "a page less");
+    assert!(is_found(|w, d| d.populate(w.hv, GUEST_RAM.plus(0x1000), 0).unwrap()), "a page more");
+    assert!(is_found(|w, d| d.populate(w.hv, GUEST_RAM, 0).unwrap()), "another page in its place");
+    assert!(is_found(|w, d| core::mem::forget(d.guest_page(w.hv, GUEST_RAM))), "a reference more");
+    assert!(is_found(|w, d| w.put(d, GUEST_RAM.addr(), &1u8)), "a byte of memory");
+    assert!(is_found(|w, d| w.hv.machine.put(shared(w, d).plus(0x900), &[1])), "a bit of an event");
+    assert!(is_found(|_, d| d.set_max_pages(7)), "another limit");
+    assert!(is_found(|w, d| drop(alloc_unbound(w.hv, d, 2).unwrap())), "a port more");
+    assert!(is_found(|w, d| w.hv.pause_domain(d).unwrap()), "a pause more");
+    assert!(is_found(|w, d| assert!(d.memory.lock().pool.grow(w.hv))), "a table more");
+    assert!(is_found(|w, d| w.hv.shut_down(d, ShutdownReason::POWEROFF)), "an end");
+    assert!(is_found(|_, d| drop(World::guest(d).upcalls.fetch_or(2, Ordering::SeqCst))), "an upcall");
+    assert!(is_found(|w, d| drop(w.hv.frames.alloc_table(w.hv.machine, d.id).unwrap())), "a frame that nobody has");
+    let grant = |w: &World, d: &Arc<Domain>| {
+        w.grant(d, 1, xen_abi::grant_table::GTF_permit_access, 2, GUEST_RAM);
+        w.map_ok(&w.get(2), 1, 1, GUEST_RAM.plus(0x2000));
+    };
+    assert!(is_found(grant), "a grant that is mapped");
 }
