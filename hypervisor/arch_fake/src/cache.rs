@@ -43,7 +43,12 @@ impl Caches {
     pub(crate) fn clean(&self, mfn: Mfn, count: u64) {
         if self.is_on() {
             let end = Mfn(mfn.0.saturating_add(count));
-            lock(&self.dirty).retain(|&(at, _), _| at < mfn || at >= end);
+            let mut dirty = lock(&self.dirty);
+            // Not `retain`: that looks at all that is dirty anywhere.
+            let lines: Vec<_> = dirty.range((mfn, 0)..(end, 0)).map(|(line, _)| *line).collect();
+            for line in lines {
+                dirty.remove(&line);
+            }
         }
     }
 

@@ -190,5 +190,8 @@ pub fn clear_pending(memory: &impl Memory, port: u32) {
 }
 
 #[cfg(test)]
+#[path = "fifo_loom.rs"]
+mod loom_tests;
+#[cfg(test)]
 #[path = "fifo_tests.rs"]
 mod tests;
