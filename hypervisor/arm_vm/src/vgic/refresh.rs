@@ -35,8 +35,13 @@ impl Vgic {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
         bank.take_work();
         let mut inner = bank.inner.lock();
+        // Interrupts of hardware that the last pass did not deliver.
+        let waited = inner.block.hw_latch;
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
-        pass.fold_all(Some(sample), true);
+        pass.fold_all(Some(&mut *sample), true);
+        if waited != 0 {
+            pass.forget_fallen(waited, sample);
+        }
         pass.place_all();
         pass.kicks
     }
@@ -286,6 +291,19 @@ impl<'a> Pass<'a> {
         let raw = lr.encode(self.vgic.version);
         if raw != self.ci.raw(slot) {
             self.ci.set(slot, raw);
+        }
+    }
+
+    /// Of level-sensitive interrupts of hardware that have waited, forgets those that could be delivered now and whose
+    /// lines have fallen meanwhile: a timer that was reprogrammed while its interrupt was disabled.
+    fn forget_fallen(&mut self, waited: u32, sample: Sample<'_>) {
+        let block = &self.inner.block;
+        let fallen = waited & block.hw_latch & !block.edge & block.candidates(self.ctlr);
+        for n in bits(fallen) {
+            if !sample(n) {
+                self.inner.block.clear_pending(bit(n));
+                self.ci.push_deactivate(self.vgic.phys_of_ppi(n));
+            }
         }
     }
 

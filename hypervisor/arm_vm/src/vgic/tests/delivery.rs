@@ -328,6 +328,32 @@ fn timer_reprogrammed_before_its_interrupt_was_seen_is_forgotten() {
 }
 
 #[test]
+fn timer_reprogrammed_while_its_interrupt_was_disabled_is_forgotten() {
+    let mut rig = Rig::enabled(Version::V3, 1, 4);
+    let private = Region::Redist { vcpu: 0 };
+    rig.write(0, private, 0x1_0180, 1 << TIMER);
+    rig.cpus[0].levels = 1 << TIMER;
+    rig.vgic.inject_hw_ppi(0, TIMER);
+    rig.enter(0);
+    assert_eq!(rig.cpus[0].find(TIMER), None);
+    // Its line falls, and only then it is enabled.
+    rig.cpus[0].levels = 0;
+    rig.write(0, private, 0x1_0100, 1 << TIMER);
+    rig.enter(0);
+    assert_eq!(rig.cpus[0].find(TIMER), None);
+    assert_eq!(rig.cpus[0].model_deactivated, [27]);
+    assert_eq!(rig.vgic.hw_ppis_in_flight(0), 0);
+    // One whose line is still high is delivered.
+    rig.write(0, private, 0x1_0180, 1 << TIMER);
+    rig.cpus[0].levels = 1 << TIMER;
+    rig.vgic.inject_hw_ppi(0, TIMER);
+    rig.enter(0);
+    rig.write(0, private, 0x1_0100, 1 << TIMER);
+    rig.enter(0);
+    assert_eq!(rig.cpus[0].find(TIMER).unwrap().link, Link::Hardware { phys: 27 });
+}
+
+#[test]
 fn software_pending_state_of_a_hardware_interrupt_is_not_linked() {
     let mut rig = Rig::enabled(Version::V3, 1, 4);
     rig.vgic.assign_hw(45, 145).unwrap();
