@@ -50,6 +50,8 @@ fn copy_out(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
             info.submap = call.hv.platform.features(call.domain.privileged, call.domain.direct_mapped);
             guest.write(arg, &info)?;
         }
+        // It has no argument.
+        XENVER_pagesize if arg != 0 => return Err(Errno::EINVAL),
         XENVER_pagesize => return Ok(Flow::Done(hal::PAGE_SIZE as u64)),
         XENVER_guest_handle => guest.write(arg, &*call.domain.handle.lock())?,
         XENVER_commandline => {

@@ -41,6 +41,7 @@ fn interface_is_that_of_xen_4_17_under_a_name_of_our_own() {
         "noise above"
     );
     assert_eq!(version(&world, &domu, XENVER_pagesize.into(), 0), Ok(4096));
+    assert_eq!(version(&world, &domu, XENVER_pagesize.into(), WILD), Err(Errno::EINVAL));
     assert_eq!(text(&world, &domu, XENVER_extraversion), "-xenoxide");
     assert_eq!(text(&world, &domu, XENVER_capabilities), "xen-3.0-test ");
     assert_eq!(text(&world, &domu, XENVER_changeset), env!("CARGO_PKG_VERSION"));
