@@ -8,7 +8,8 @@ use crate::cli::Arch;
 use crate::workspace::Workspace;
 
 /// Crates that only build for bare metal.
-pub const BARE_METAL_ONLY: [&str; 3] = ["image_arm64", "image_amd64", "bench_guest"];
+pub const BARE_METAL_ONLY: [&str; 5] =
+    ["image_arm64", "image_amd64", "bench_guest", "guest_kit", "test_guest"];
 
 /// The bare-metal target of a CPU.
 pub fn bare_metal_target(arch: Arch) -> &'static str {

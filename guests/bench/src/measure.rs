@@ -1,20 +1,11 @@
 //! Batches between markers, and what is said of them on the console.
 
-use core::arch::asm;
 use core::fmt::{self, Write};
 
 use crate::linux::{Errno, File, Result};
 
 /// How often a row is measured; the best counts.
 const BATCHES: u32 = 16;
-
-/// Executes a marker with the number `2 * ID + END`: `movz xzr, #number`, an instruction that does nothing and that
-/// the counting plugin looks for.
-#[inline(always)]
-fn marker<const ID: u16, const END: u16>() {
-    // SAFETY: the instruction changes no register.
-    unsafe { asm!(".inst 0xd280001f + ({} << 5)", const ID * 2 + END, options(nostack)) };
-}
 
 /// The console, on which the harness reads.
 #[derive(Clone, Copy)]
@@ -66,11 +57,11 @@ impl Row {
     #[inline(always)]
     fn batches<const ID: u16>(&self, operation: &mut impl FnMut() -> Result<()>) -> Result<()> {
         for _ in 0..BATCHES {
-            marker::<ID, 0>();
+            marker::start::<ID>();
             for _ in 0..self.calls {
                 operation()?;
             }
-            marker::<ID, 1>();
+            marker::end::<ID>();
         }
         Ok(())
     }

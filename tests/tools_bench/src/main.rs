@@ -6,7 +6,6 @@
 
 mod disk;
 mod domains;
-mod marker;
 mod network;
 mod rows;
 mod tools;

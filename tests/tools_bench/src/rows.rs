@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::marker;
-
 /// After a command its daemons may have work left, which belongs to it.
 pub const SETTLE: Duration = Duration::from_secs(1);
 /// Batches of the rows that are short; the best counts.

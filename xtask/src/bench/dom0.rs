@@ -58,6 +58,7 @@ impl CountedDom0 {
             dom0_console: Dom0Console::Agent,
             tools: stack.tools,
             store: StoreDaemon::OCaml,
+            hypervisor_options: "",
         };
         let command = boot::counting_command(
             u64::from(memory),

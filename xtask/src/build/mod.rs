@@ -3,6 +3,7 @@
 mod elf32;
 mod flat_image;
 mod hypervisor;
+mod test_guest;
 mod tools;
 
 use anyhow::{Context, Result};
@@ -17,6 +18,7 @@ use crate::unbuilt;
 use crate::workspace::Workspace;
 
 pub use hypervisor::build as hypervisor_image;
+pub use test_guest::build as test_guest;
 pub use tools::{Tools, build as tools};
 
 /// The three files that a machine boots.
@@ -39,7 +41,7 @@ pub fn build_verb(workspace: &Workspace, options: &BuildOptions) -> Result<()> {
     if !options.hypervisor_only && cpus.contains(&Arch::Arm64) {
         let debian = debian::fetch(workspace, Kernel::V6_1)?;
         reference_files(workspace, &debian)?;
-        image::dom0(workspace, &debian, &tools(workspace, Arch::Arm64)?)?;
+        dom0_image(workspace, &debian, Arch::Arm64)?;
     }
     Ok(())
 }
@@ -63,7 +65,7 @@ pub fn boot_files(
     };
     let debian = debian::fetch(workspace, kernel)?;
     let reference = reference_files(workspace, &debian)?;
-    let initrd = image::dom0(workspace, &debian, &tools(workspace, arch)?)?;
+    let initrd = dom0_image(workspace, &debian, arch)?;
     Ok(BootFiles { hypervisor: ours.unwrap_or(reference.xen), kernel: reference.kernel, initrd })
 }
 
@@ -73,6 +75,11 @@ pub fn name_for(stem: &str, kernel: Kernel, extension: &str) -> String {
         Kernel::V6_1 => format!("{stem}{extension}"),
         Kernel::V6_12 => format!("{stem}-{kernel}{extension}"),
     }
+}
+
+/// Builds what is ours in the Dom0 image, and packs it.
+fn dom0_image(workspace: &Workspace, debian: &debian::DebianTree, arch: Arch) -> Result<PathBuf> {
+    image::dom0(workspace, debian, &tools(workspace, arch)?, &test_guest(workspace)?)
 }
 
 struct ReferenceFiles {

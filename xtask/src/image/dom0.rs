@@ -1,5 +1,5 @@
 //! The Dom0 image: busybox, our tools, Debian's Xen tools with the libraries and scripts they need, kernel modules, and
-//! the demo DomU's kernel and initramfs.
+//! the demo DomU's kernel and initramfs, and the test guest.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -58,11 +58,16 @@ const OUR_PROGRAMS: &str = "usr/lib/xenoxide/bin";
 /// Where the program is that runs tools to have their instructions counted.
 pub const COUNTING: &str = "usr/lib/xenoxide/tools-bench";
 
-/// Makes `dom0.cpio.gz`, with `tools` of ours, and hands its path back.
+/// Makes `dom0.cpio.gz`, with `tools` of ours and the test guest's Image, and hands its path back.
 ///
 /// # Errors
 /// When a program, library or module is not in the fetched packages.
-pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &Tools) -> Result<PathBuf> {
+pub fn build(
+    workspace: &Workspace,
+    debian: &DebianTree,
+    tools: &Tools,
+    test_guest: &Path,
+) -> Result<PathBuf> {
     let step = report::step("Packing the Dom0 image");
     let tests = workspace.root.join("tests");
     let modules = KernelModules::of(debian)?;
@@ -79,6 +84,7 @@ pub fn build(workspace: &Workspace, debian: &DebianTree, tools: &Tools) -> Resul
         content.copy(&format!("{OUR_PROGRAMS}/{name}"), tool)?;
     }
     content.copy(COUNTING, &tools.counting)?;
+    content.copy("boot/test-guest", test_guest)?;
     let written = pack::pack(&content, &file, &home.join(named("dom0", ".contents")))?;
     let mib = std::fs::metadata(&file)?.len() / (1024 * 1024);
     report::note(format!(

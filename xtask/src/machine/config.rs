@@ -60,6 +60,8 @@ pub struct MachineConfig {
     pub tools: Tools,
     /// Dom0's xenstore daemon among Debian's tools.
     pub store: StoreDaemon,
+    /// More of the hypervisor's command line, after a space.
+    pub hypervisor_options: &'static str,
 }
 
 impl MachineConfig {
@@ -74,6 +76,7 @@ impl MachineConfig {
             dom0_console,
             tools: options.tools,
             store: StoreDaemon::OCaml,
+            hypervisor_options: "",
         }
     }
 
@@ -81,7 +84,8 @@ impl MachineConfig {
     pub fn hypervisor_arguments(&self) -> String {
         // Half of a small machine stays free for guests.
         let dom0_memory = DOM0_MEMORY.min(self.memory / 2);
-        format!("dom0_mem={dom0_memory}M console=dtuart dtuart=/pl011@9000000 loglvl=all")
+        let options = self.hypervisor_options;
+        format!("dom0_mem={dom0_memory}M console=dtuart dtuart=/pl011@9000000 loglvl=all{options}")
     }
 
     /// Dom0's kernel command line. Sysrq is for [`crate::machine::console::Console::send_state_keys`].

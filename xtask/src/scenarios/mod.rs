@@ -7,6 +7,8 @@ mod checks;
 mod cycles;
 pub mod demo;
 mod footprint;
+mod guest_suites;
+mod hostile;
 mod hotplug;
 mod kills;
 mod newer_linux;
@@ -58,6 +60,8 @@ struct OnDom0 {
     kernel: Option<Kernel>,
     store: StoreDaemon,
     emulation: Emulation,
+    /// More of the hypervisor's command line, after a space.
+    hypervisor_options: &'static str,
     steps: fn(&mut Dom0) -> Result<()>,
 }
 
@@ -71,6 +75,7 @@ const fn on_two_cpus(steps: fn(&mut Dom0) -> Result<()>) -> OnDom0 {
         kernel: None,
         store: StoreDaemon::OCaml,
         emulation: Emulation::InTurn,
+        hypervisor_options: "",
         steps,
     }
 }
@@ -94,7 +99,7 @@ pub struct Asked {
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 15] = [
+pub static ALL: [Scenario; 18] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
@@ -160,6 +165,28 @@ pub static ALL: [Scenario; 15] = [
         kind: Kind::Dom0(stacked((Hypervisor::Debian, Tools::Debian), verbs::steps)),
     },
     Scenario {
+        name: "guest-suites",
+        about: "a bare guest's tests of one behaviour each give what docs/guest-tests.md says",
+        smoke: false,
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), guest_suites::ours)),
+    },
+    Scenario {
+        name: "guest-suites-on-xen",
+        about: "the same guest on Debian's Xen",
+        smoke: false,
+        kind: Kind::Dom0(OnDom0 {
+            // Without it DomUs cannot grant to each other.
+            hypervisor_options: " xsm=dummy",
+            ..stacked((Hypervisor::Debian, Tools::Ours), guest_suites::xen)
+        }),
+    },
+    Scenario {
+        name: "hostile",
+        about: "a DomU makes 100,000 hostile calls, and neither the hypervisor nor a neighbour minds",
+        smoke: false,
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), hostile::short)),
+    },
+    Scenario {
         name: "bad-input",
         about: "what our xl is asked for and cannot be had gets one clear line, and leaves nothing behind",
         smoke: false,
@@ -198,7 +225,7 @@ pub static ALL: [Scenario; 15] = [
 ];
 
 /// What takes long, for `./x soak`.
-pub static SOAK: [Scenario; 4] = [
+pub static SOAK: [Scenario; 5] = [
     Scenario {
         name: "soak-cycles",
         about: "1,000 DomUs created and destroyed leave nothing behind",
@@ -216,6 +243,12 @@ pub static SOAK: [Scenario; 4] = [
         about: "busy DomUs get of a CPU by their weights, and no more than their caps",
         smoke: false,
         kind: Kind::Dom0(on_two_cpus(shares::follow_weights_and_caps)),
+    },
+    Scenario {
+        name: "soak-hostile",
+        about: "twelve DomUs one after the other make 300,000 hostile calls each",
+        smoke: false,
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), hostile::long)),
     },
     Scenario {
         name: "soak-kills",
@@ -271,6 +304,7 @@ impl Scenario {
             dom0_console: Dom0Console::Agent,
             tools,
             store: on.store,
+            hypervisor_options: on.hypervisor_options,
         };
         let prefix = match hypervisor {
             Hypervisor::Ours => "ours",
