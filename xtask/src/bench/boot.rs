@@ -86,6 +86,45 @@ pub fn run(
         .with_context(|| format!("counts in {}", workspace.show(&output)))
 }
 
+/// Runs the rows of the bare guest `guest`, as a Dom0 with two vCPUs, and adds them to `counts`.
+///
+/// # Errors
+/// As [`run`].
+pub fn add_bare(
+    workspace: &Workspace,
+    hypervisor: Hypervisor,
+    files: &Files,
+    guest: &Path,
+    profiled: Option<u16>,
+    counts: &mut Counts,
+) -> Result<()> {
+    let name = match hypervisor {
+        Hypervisor::Ours => "bench-bare-ours",
+        Hypervisor::Debian => "bench-bare-debian",
+    };
+    let output = workspace.logs()?.join(format!("{name}.counts"));
+    let boot = BootFiles {
+        hypervisor: files.hypervisor.clone(),
+        kernel: guest.to_owned(),
+        // It has no use for one; the boot protocol does.
+        initrd: files.initrd.clone(),
+    };
+    let plugin = Plugin { file: &files.plugin, output: &output, profiled };
+    let arguments = format!("dom0_mem={DOM0_MEMORY}M dom0_max_vcpus=2 {HYPERVISOR_ARGUMENTS}");
+    let command = counting_command(MEMORY, &plugin, &boot, &arguments, "run=bench");
+    let mut machine = Machine::start_command(workspace, name, command, Echo::Hidden)?;
+    let text = match machine.console.wait_for("bench: done", TIME) {
+        Ok(text) => text,
+        Err(error) => return Err(machine.explain(error)),
+    };
+    drop(machine);
+    let counted =
+        fs::read_to_string(&output).with_context(|| format!("no counts in {}", output.display()))?;
+    counts
+        .add_bare(&String::from_utf8_lossy(&text), &counted)
+        .with_context(|| format!("counts in {}", workspace.show(&output)))
+}
+
 fn command(files: &Files, output: &Path, profiled: Option<u16>) -> Command {
     let boot = BootFiles {
         hypervisor: files.hypervisor.clone(),

@@ -135,6 +135,30 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Adds the rows of a bare guest, none of which has system calls to take off.
+    ///
+    /// # Errors
+    /// As [`Counts::parse`].
+    pub fn add_bare(&mut self, console: &str, counted: &str) -> Result<()> {
+        let counted = Counted::parse(counted)?;
+        for line in console.lines() {
+            let Some((_, line)) = line.split_once("bench: ") else { continue };
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["row", fields @ ..] => {
+                    let row = Described::parse(fields).with_context(|| format!("in \"{line}\""))?;
+                    self.rows.insert(row.name.clone(), row.per_operation(&counted.best(&row)?, 0.0));
+                }
+                ["failed", ..] => self.failures.push(words[1..].join(" ")),
+                _ => bail!("the bare guest printed \"{line}\""),
+            }
+        }
+        self.profile.extend(counted.profile);
+        Ok(())
+    }
+}
+
 /// A row as the program describes it.
 struct Described {
     number: u16,
@@ -275,6 +299,17 @@ mod tests {
         assert_eq!(counts.kept, (524_288 - 260_000 - 262_144) * 4);
         assert_eq!(counts.failures, ["trap errno 1"]);
         assert_eq!(counts.profile[&0x8000], 7);
+    }
+
+    #[test]
+    fn rows_of_a_bare_guest_are_added() {
+        let mut counts = Counts::parse(CONSOLE, COUNTED, 1).expect("well formed");
+        let counted = "marker 32 100 0 0 1 0 0 0 0 0\nmarker 33 164 0 0 5 0 0 0 0 0\nat 0x9000 3\n";
+        counts.add_bare("(XEN) bench: row 16 ipi 2 2 0\n", counted).expect("well formed");
+        assert_eq!(counts.rows["ipi"].instructions, 16.0);
+        assert_eq!(counts.rows["pair"].instructions, 50.0);
+        assert_eq!(counts.profile[&0x9000], 3);
+        assert!(counts.add_bare("bench: nonsense\n", counted).is_err());
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path)
     let profiled = options.profile.as_deref().map(table::row_number).transpose()?;
     let debian = debian::fetch(workspace, Kernel::V6_1)?;
     let initrd = image::bench(workspace, &debian, &program(workspace)?)?;
+    let bare = build::test_guest(workspace)?;
 
     let mut measured = Vec::new();
     for hypervisor in [Hypervisor::Ours, Hypervisor::Debian] {
@@ -78,7 +79,8 @@ fn hypervisor_rows(workspace: &Workspace, options: &BenchOptions, plugin: &Path)
             initrd: initrd.clone(),
         };
         let step = report::step(format!("Counting instructions on {hypervisor}"));
-        let counts = boot::run(workspace, hypervisor, &files, profiled)?;
+        let mut counts = boot::run(workspace, hypervisor, &files, profiled)?;
+        boot::add_bare(workspace, hypervisor, &files, &bare, profiled, &mut counts)?;
         step.done();
         measured.push((hypervisor, counts));
     }
