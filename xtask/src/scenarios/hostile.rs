@@ -10,7 +10,7 @@ use crate::report;
 /// For so many calls.
 const PER_THOUSAND: Duration = Duration::from_millis(500);
 const LEAST: Duration = Duration::from_secs(60);
-/// The seed of every run of the tests.
+/// The seed of the short attack.
 const SEED: u64 = 17;
 
 /// One attack with 100,000 calls, the same ones each time.
