@@ -66,11 +66,8 @@ fn registers(report: Report) {
 }
 
 fn hints(report: Report) {
-    // An interrupt that is pending, though masked, ends a wait; without one the test would not end.
-    guest_kit::time::set_virtual(500);
     let fault = trap::attempt(cpu::wait_for_event);
     show!(report, "wfe", "{:x?}", kind(fault));
-    guest_kit::time::stop();
     macro_rules! instruction {
         ($name:literal, $($text:literal),*) => {
             let fault = trap::attempt(|| {
