@@ -7,8 +7,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::v4_17;
+use super::v4_17::{self, DomctlArch};
 use crate::xen::DomainHandle;
+use crate::{Arm64, Plain, X86_64};
+
+/// The first interface version with these layouts.
+pub const FIRST_VERSION: u32 = 0x17;
+/// Create: accesses to addresses where nothing is fault (4.21).
+pub const XEN_DOMCTL_CDF_trap_unmapped_accesses: u32 = 1 << 8;
 
 /// The part of `xen_domctl_createdomain` in front of `arch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -38,6 +44,40 @@ pub struct CreateDomainCommon {
     pub vmtrace_size: u32,
     /// IN: CPU pool.
     pub cpupool_id: u32,
+}
+
+impl CreateDomainCommon {
+    /// The same domain as 4.17 says it; `None` for what 4.17 has no word for.
+    fn narrowed(self) -> Option<v4_17::CreateDomainCommon> {
+        let Self {
+            ssidref,
+            handle,
+            flags,
+            iommu_opts,
+            max_vcpus,
+            max_evtchn_port,
+            max_grant_frames,
+            max_maptrack_frames,
+            grant_opts,
+            altp2m,
+            vmtrace_size,
+            cpupool_id,
+        } = self;
+        let narrowed = v4_17::CreateDomainCommon {
+            ssidref,
+            handle,
+            flags,
+            iommu_opts,
+            max_vcpus,
+            max_evtchn_port,
+            max_grant_frames,
+            max_maptrack_frames,
+            grant_opts,
+            vmtrace_size,
+            cpupool_id,
+        };
+        (altp2m == 0).then_some(narrowed)
+    }
 }
 
 impl From<v4_17::CreateDomainCommon> for CreateDomainCommon {
@@ -131,6 +171,59 @@ pub struct CreateDomainX86 {
     pub common: CreateDomainCommon,
     /// The x86 part.
     pub arch: v4_17::x86_64::ArchDomainConfig,
+}
+
+/// Creation for common code, which knows the parts of 4.17.
+pub trait CreateDomainArch: DomctlArch {
+    /// `xen_domctl_createdomain` from 4.19 on.
+    type Grown: Plain;
+
+    /// What a request of 4.17 would ask for; `None` for what 4.17 has no word for.
+    fn narrow(whole: Self::Grown) -> Option<(v4_17::CreateDomainCommon, Self::ArchDomainConfig)>;
+    /// A request of 4.17, with nothing that is new.
+    fn widen(common: v4_17::CreateDomainCommon, arch: Self::ArchDomainConfig) -> Self::Grown;
+}
+
+impl CreateDomainArch for Arm64 {
+    type Grown = CreateDomainArm64;
+
+    /// Accesses where nothing is fault for every domain: who asks for it has it.
+    fn narrow(whole: CreateDomainArm64) -> Option<(v4_17::CreateDomainCommon, Self::ArchDomainConfig)> {
+        let CreateDomainArm64 { mut common, arch } = whole;
+        common.flags &= !XEN_DOMCTL_CDF_trap_unmapped_accesses;
+        let ArchDomainConfigArm64 {
+            gic_version,
+            sve_vl,
+            tee_type,
+            nr_spis,
+            clock_frequency,
+            arm_sci_type,
+            v8r_el1_msa,
+            pad,
+        } = arch;
+        if (sve_vl, arm_sci_type, v8r_el1_msa, pad) != (0, 0, 0, 0) {
+            return None;
+        }
+        let arch =
+            v4_17::arm64::ArchDomainConfig { gic_version, _gap0: 0, tee_type, nr_spis, clock_frequency };
+        Some((common.narrowed()?, arch))
+    }
+
+    fn widen(common: v4_17::CreateDomainCommon, arch: Self::ArchDomainConfig) -> CreateDomainArm64 {
+        CreateDomainArm64 { common: common.into(), arch: arch.into() }
+    }
+}
+
+impl CreateDomainArch for X86_64 {
+    type Grown = CreateDomainX86;
+
+    fn narrow(whole: CreateDomainX86) -> Option<(v4_17::CreateDomainCommon, Self::ArchDomainConfig)> {
+        Some((whole.common.narrowed()?, whole.arch))
+    }
+
+    fn widen(common: v4_17::CreateDomainCommon, arch: Self::ArchDomainConfig) -> CreateDomainX86 {
+        CreateDomainX86 { common: common.into(), arch }
+    }
 }
 
 #[cfg(test)]

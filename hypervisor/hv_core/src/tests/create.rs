@@ -47,6 +47,44 @@ fn new_domain_is_as_it_was_asked_for_and_paused() {
     check(&world, &[]);
 }
 
+/// Creates domain 6 as tools of Xen 4.19 to 4.22 do; the answer.
+fn create_grown(world: &World, config: v4_19::CreateDomainArm64) -> Result<v4_19::CreateDomainArm64, Errno> {
+    let dom0 = world.get(0);
+    let mut op = Domctl::new_zeroed();
+    (op.cmd, op.domain, op.interface_version) = (XEN_DOMCTL_createdomain, 6, v4_19::FIRST_VERSION);
+    op.write_payload(&config);
+    world.put(&dom0, ARGS, &op);
+    world.call(&dom0, __HYPERVISOR_domctl.into(), [ARGS.0, 0, 0, 0, 0])?;
+    Ok(world.take::<Domctl>(&dom0, ARGS).read_payload())
+}
+
+#[test]
+fn creation_has_the_layout_of_its_interface_version() {
+    let world = World::hostile();
+    let mut common: v4_19::CreateDomainCommon = World::config().into();
+    // In the layout of 4.17 these words would be a pool that does not exist, and so on.
+    (common.cpupool_id, common.handle, common.ssidref) = (0, [7; 16], 3);
+    common.flags |= v4_19::XEN_DOMCTL_CDF_trap_unmapped_accesses;
+    let good = v4_19::CreateDomainArm64 { common, arch: v4_19::ArchDomainConfigArm64::new_zeroed() };
+    let mut bad = [good; 5];
+    bad[0].common.altp2m = 1;
+    bad[1].arch.sve_vl = 1;
+    bad[2].arch.arm_sci_type = 1;
+    bad[3].arch.v8r_el1_msa = 1;
+    bad[4].arch.pad = 1;
+    for config in bad {
+        assert_eq!(create_grown(&world, config), Err(Errno::EINVAL), "{config:?}");
+    }
+    let pool = v4_19::CreateDomainCommon { cpupool_id: 77, ..common };
+    assert_eq!(create_grown(&world, v4_19::CreateDomainArm64 { common: pool, ..good }), Err(Errno::ESRCH));
+    let made = create_grown(&world, good).unwrap();
+    assert_eq!((made.common.handle, made.common.max_vcpus), ([7; 16], common.max_vcpus));
+    let info = world.info(6).unwrap();
+    assert_eq!((info.ssidref, info.handle), (3, [7; 16]));
+    assert_eq!(world.kill(6), Ok(()));
+    check(&world, &[]);
+}
+
 #[test]
 fn configuration_that_cannot_be_had_is_refused() {
     let world = World::hostile();

@@ -30,13 +30,13 @@ fn other_versions_of_the_interface_are_refused() {
     let (world, dom0, _) = setup();
     let mut op = Domctl::new_zeroed();
     (op.cmd, op.domain) = (XEN_DOMCTL_pausedomain, 5);
-    for version in [0x15, 0x16] {
+    for version in 0x15..=0x18 {
         op.interface_version = version;
         world.put(&dom0, ARGS, &op);
         let answer = world.call(&dom0, __HYPERVISOR_domctl.into(), [ARGS.0, 0, 0, 0, 0]);
         assert_eq!(answer, Ok(0), "{version:x}");
     }
-    for version in [0, 0x14, 0x17, u32::MAX] {
+    for version in [0, 0x14, 0x19, u32::MAX] {
         op.interface_version = version;
         world.put(&dom0, ARGS, &op);
         let answer = world.call(&dom0, __HYPERVISOR_domctl.into(), [ARGS.0, 0, 0, 0, 0]);

@@ -10,6 +10,7 @@ use hal::{Domid, Gfn};
 use machine::Abi;
 use xen_abi::Errno;
 use xen_abi::domctl::v4_17::{CreateDomainCommon, DomctlArch};
+use xen_abi::domctl::v4_19::{self, CreateDomainArch};
 use xen_abi::domctl::{
     AddressSize, Domctl, SetDomainHandle, SetTimeOffset, SetVirqHandler, VuartOp, XEN_DOMCTL_VUART_OP_INIT,
     XEN_DOMCTL_VUART_TYPE_VPL011,
@@ -25,14 +26,23 @@ type ArchConfig = <Abi as DomctlArch>::ArchDomainConfig;
 /// XEN_DOMCTL_createdomain.
 pub(super) fn create(call: &Call<'_>, op: &mut Domctl) -> Result<Done, Errno> {
     let hv = call.hv;
-    let (common, arch) = Abi::split_create_domain(op.read_payload());
+    let grown = op.interface_version >= v4_19::FIRST_VERSION;
+    let (common, arch) = if grown {
+        Abi::narrow(op.read_payload()).ok_or(Errno::EINVAL)?
+    } else {
+        Abi::split_create_domain(op.read_payload())
+    };
     let config = check(call, op.domain, &common)?;
     let domain = hv.create_domain(&config, arch.as_bytes())?;
     hv.wall_clock.show(hv, &domain);
     let mut arch = ArchConfig::new_zeroed();
     domain.guest.write_config(arch.as_mut_bytes());
     op.domain = domain.id.raw();
-    op.write_payload(&Abi::create_domain(common, arch));
+    if grown {
+        op.write_payload(&Abi::widen(common, arch));
+    } else {
+        op.write_payload(&Abi::create_domain(common, arch));
+    }
     Ok(Done::CopyBack)
 }
 
