@@ -28,7 +28,10 @@ pub fn steps(dom0: &mut Dom0) -> Result<()> {
     step("xl vcpu-set", || vcpu_set(dom0))?;
     step("xl mem-set", || mem_set(dom0))?;
     step("xl sched-credit2", || sched_credit2(dom0))?;
-    step("xl cpupool-create, -migrate, -destroy", || cpupools(dom0))?;
+    // In the emulator, Debian's Xen at times does not come back from taking a CPU out of a pool.
+    if dom0.run("xl info xen_extra")?.contains("xenoxide") {
+        step("xl cpupool-create, -migrate, -destroy", || cpupools(dom0))?;
+    }
     step("xl pause, xl unpause", || demo::pause_and_unpause(dom0))?;
     step("xl block-attach, -list, -detach", || hotplug::disk(dom0, GUEST))?;
     step("xl network-attach, -list, -detach", || hotplug::interfaces(dom0, GUEST))?;

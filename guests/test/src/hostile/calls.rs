@@ -55,9 +55,22 @@ fn harmful(number: u64, first: u64) -> bool {
 /// Words of any kind.
 fn wild(random: &mut Random, arena: Arena) {
     let number = if random.below(4) == 0 { random.odd() } else { random.below(64) };
-    let arguments = [(); 5].map(|()| if random.below(2) == 0 { random.odd() } else { arena.pointer(random) });
+    let mut arguments =
+        [(); 5].map(|()| if random.below(2) == 0 { random.odd() } else { arena.pointer(random) });
+    if number == u64::from(__HYPERVISOR_grant_table_op) {
+        arguments[2] = elements(random);
+    }
     if !harmful(number, arguments[0]) {
         hypercall::call(number as u32, arguments);
+    }
+}
+
+/// How many elements a list has. One that goes on through all memory takes the guest seconds, so that is rare.
+fn elements(random: &mut Random) -> u64 {
+    match random.below(4096) {
+        0 => random.odd(),
+        1..512 => random.odd() & 0x3ff,
+        _ => 1 + random.below(4),
     }
 }
 
@@ -80,7 +93,7 @@ fn formed(random: &mut Random, arena: Arena) {
         _ => random.below(40),
     };
     fill(random, arena, number, command, at);
-    let count = if random.below(8) == 0 { random.odd() } else { 1 + random.below(4) };
+    let count = elements(random);
     match number {
         __HYPERVISOR_domctl | __HYPERVISOR_sysctl => hypercall::call(number, [at, 0, 0, 0, 0]),
         // A call that goes on where it stopped has its place in the command.
