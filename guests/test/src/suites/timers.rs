@@ -120,12 +120,11 @@ fn masked(report: Report, private: u64) {
     time::spin_until(20_000, || false);
     let word = |offset| mmio::read32(private + offset) >> 27 & 0xf;
     show!(report, "masked-virtual-pending", "{:#x}", word(register::SET_PENDING));
+    // Whether the interrupt still comes, once it is stopped, depends on whether the vCPU made way for another meanwhile.
     write_register!("cntv_ctl_el0", 0);
-    time::spin_until(5_000, || false);
     cpu::unmask_interrupts();
     time::spin_until(20_000, || false);
     cpu::mask_interrupts();
-    show!(report, "stopped-while-pending", "{}", trap::taken(time::VIRTUAL_PPI));
     trap::forget();
     time::set_physical(100);
     time::spin_until(20_000, || false);
