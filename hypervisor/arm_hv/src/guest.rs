@@ -177,7 +177,37 @@ impl ArmGuest {
         kick_all(hv, domain, kicks, Some(vcpu.id));
     }
 
+    /// Presents what was posted to the vCPU loaded here: in the short way if it is but one interrupt.
+    #[inline(never)]
+    fn present(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
+        let Some(state) = self.vcpus.get(vcpu.id) else { return };
+        let mut state = state.lock();
+        let level = |irq| self.line_is_high(hv, domain, vcpu, irq);
+        match self.vgic.refresh_single(vcpu.id, &mut state.ci, || hv.machine.read_lr(0), level) {
+            Some(lr) => hv.machine.write_lr(0, lr),
+            None => {
+                drop(state);
+                self.refresh(hv, domain, vcpu);
+            }
+        }
+    }
+
+    /// The virtual timer of the vCPU loaded here interrupts it. The interrupt stays active until the guest has dealt
+    /// with it.
+    fn virtual_timer_fired(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
+        let Some(state) = self.vcpus.get(vcpu.id) else { return };
+        let (mut state, intid) = (state.lock(), self.virtual_timer);
+        let level = |irq| self.line_is_high(hv, domain, vcpu, irq);
+        match self.vgic.inject_hw_ppi_now(vcpu.id, intid, &mut state.ci, || hv.machine.read_lr(0), level) {
+            Some(lr) => hv.machine.write_lr(0, lr),
+            None => {
+                self.vgic.inject_hw_ppi(vcpu.id, intid);
+            }
+        }
+    }
+
     /// Folds the list registers into the model and fills them anew.
+    #[inline(never)]
     pub fn refresh(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
         let Some(state) = self.vcpus.get(vcpu.id) else { return };
         let kicks = {
@@ -353,15 +383,17 @@ impl GuestKind for ArmGuest {
 
     fn interrupted(&self, hv: &Hypervisor, current: &Current, irq: u32) {
         if irq == hv.machine.private_irqs().virtual_timer {
-            // The interrupt stays active until the guest has dealt with it.
-            self.vgic.inject_hw_ppi(current.vcpu.id, self.virtual_timer);
+            self.virtual_timer_fired(hv, &current.domain, &current.vcpu);
         } else {
             self.vgic.request_refresh(current.vcpu.id);
         }
     }
 
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {
-        self.vgic.set_level(Line::Ppi { vcpu, intid: self.upcall_ppi }, level).contains(vcpu)
+        let line = Line::Ppi { vcpu, intid: self.upcall_ppi };
+        // The line is sampled: each rise is an edge.
+        let kicks = if level { self.vgic.pulse(line) } else { self.vgic.set_level(line, false) };
+        kicks.contains(vcpu)
     }
 
     fn has_interrupt(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) -> bool {
@@ -490,7 +522,7 @@ impl GuestKind for ArmGuest {
     #[inline]
     fn before_entry(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
         if self.vgic.has_work(vcpu.id) {
-            self.refresh(hv, domain, vcpu);
+            self.present(hv, domain, vcpu);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::cpu_interface::MAX_LRS;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use lock::Mutex;
 
 /// Number of software-generated interrupts.
@@ -10,15 +10,19 @@ pub(super) const NR_SGIS: u32 = 16;
 /// Mask of the software-generated interrupts.
 pub(super) const SGIS: u32 = 0xffff;
 
-/// One vCPU. The atomics are the mailbox: any CPU may post without a lock. A poster first leaves its message, then sets
-/// `work`; the vCPU first clears `work`, then collects. So a message is never missed, at worst `work` is set in vain.
+/// [`Bank::mail`]: more may have changed than the edges say.
+const CHANGED: u64 = 1 << 32;
+/// [`Bank::mail`]: the edges.
+const EDGES: u64 = CHANGED - 1;
+
+/// One vCPU. The atomics are the mailbox: any CPU may post without a lock. A poster first leaves its message, then its
+/// word in `mail`; the vCPU first takes `mail`, then the messages. So none is missed, at worst the vCPU looks in vain.
 #[repr(align(64))]
 #[derive(Debug)]
 pub(super) struct Bank {
-    /// Something may have changed since the last refresh.
-    work: AtomicBool,
-    /// Edges of private interrupts not yet in `Block::latch`.
-    inbox: AtomicU32,
+    /// Edges of private interrupts not yet in `Block::latch`, a bit for each, and whether anything else may have changed
+    /// since the last refresh.
+    mail: AtomicU64,
     /// Blocks of SPIs that may have something waiting for this vCPU.
     spi_hint: AtomicU32,
     /// Blocks of SPIs that may have something active for this vCPU but in no list register.
@@ -66,8 +70,7 @@ impl BankInner {
 impl Bank {
     pub fn new(block: Block) -> Self {
         Self {
-            work: AtomicBool::new(false),
-            inbox: AtomicU32::new(0),
+            mail: AtomicU64::new(0),
             spi_hint: AtomicU32::new(0),
             parked_hint: AtomicU32::new(0),
             senders: [const { AtomicU8::new(0) }; NR_SGIS as usize],
@@ -83,30 +86,34 @@ impl Bank {
 
     #[inline]
     pub fn has_work(&self) -> bool {
-        self.work.load(Ordering::Relaxed)
+        self.mail.load(Ordering::Relaxed) != 0
     }
 
     #[inline]
     pub fn set_work(&self) {
-        self.work.store(true, Ordering::Release);
+        self.mail.fetch_or(CHANGED, Ordering::AcqRel);
     }
 
-    /// Starts a refresh: everything posted before is visible after this.
+    /// Starts a refresh: everything posted before is visible after this. Takes posted edges into the block.
     #[inline]
-    pub fn take_work(&self) {
-        self.work.swap(false, Ordering::AcqRel);
+    pub fn take_work(&self, inner: &mut BankInner, hw_ppis: u32) {
+        let edges = self.mail.swap(0, Ordering::AcqRel) as u32;
+        inner.block.latch |= edges;
+        inner.block.hw_latch |= edges & hw_ppis;
+    }
+
+    /// The one edge that was posted, as a bit; `None` when there is more to look at.
+    #[inline]
+    pub fn single_edge(&self) -> Option<u32> {
+        let mail = self.mail.load(Ordering::Acquire);
+        u32::try_from(mail).ok().filter(|edges| edges.is_power_of_two())
     }
 
     /// Posts edges of private interrupts. False if they were all waiting already: whoever posted them first has seen
     /// to it that the vCPU looks.
     #[inline]
     pub fn post(&self, edges: u32) -> bool {
-        let before = self.inbox.fetch_or(edges, Ordering::AcqRel);
-        if before & edges == edges {
-            return false;
-        }
-        self.set_work();
-        true
+        self.mail.fetch_or(edges.into(), Ordering::AcqRel) as u32 & edges != edges
     }
 
     /// Posts a GICv2 software-generated interrupt.
@@ -130,14 +137,20 @@ impl Bank {
         self.set_work();
     }
 
-    /// Takes posted edges into the block.
+    /// Takes posted edges into the block, which the next refresh looks at.
     #[inline]
     pub fn collect(&self, inner: &mut BankInner, hw_ppis: u32) {
-        if self.inbox.load(Ordering::Relaxed) != 0 {
-            let edges = self.inbox.swap(0, Ordering::AcqRel);
+        if self.posted() != 0 {
+            let edges = self.mail.swap(CHANGED, Ordering::AcqRel) as u32;
             inner.block.latch |= edges;
             inner.block.hw_latch |= edges & hw_ppis;
         }
+    }
+
+    /// Whether SPIs may wait for this vCPU, or be active for it outside its list registers.
+    #[inline]
+    pub fn has_hints(&self) -> bool {
+        self.spi_hint.load(Ordering::Relaxed) | self.parked_hint.load(Ordering::Relaxed) != 0
     }
 
     /// Takes the hints about waiting SPIs.
@@ -194,19 +207,21 @@ impl Bank {
 
     /// Drops what was posted of private interrupts.
     pub fn clear_inbox(&self) {
-        self.inbox.store(0, Ordering::Release);
+        self.mail.fetch_and(!EDGES, Ordering::AcqRel);
         for entry in &self.senders {
             entry.store(0, Ordering::Release);
         }
     }
 
     /// Drops posted edges of some private interrupts.
+    #[inline]
     pub fn unpost(&self, edges: u32) {
-        self.inbox.fetch_and(!edges, Ordering::AcqRel);
+        self.mail.fetch_and(!u64::from(edges), Ordering::AcqRel);
     }
 
     /// Posted edges of private interrupts.
+    #[inline]
     pub fn posted(&self) -> u32 {
-        self.inbox.load(Ordering::Acquire)
+        self.mail.load(Ordering::Acquire) as u32
     }
 }

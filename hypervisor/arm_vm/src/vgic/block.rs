@@ -241,6 +241,26 @@ impl Block {
         self.lr_hw & bit != 0
     }
 
+    /// Whether nothing waits, nothing is edited, and nothing is or was in a list register but `done`, with which the guest
+    /// is done.
+    #[inline]
+    pub fn is_calm(&self, done: u32) -> bool {
+        let waits = self.latch | self.hw_latch | self.hw_active;
+        let edits = self.drop_pending | self.drop_active | self.add_active;
+        waits | edits | ((self.in_lr | self.active) & !done) == 0
+    }
+
+    /// After [`Block::is_calm`]: an interrupt that had an edge is now the only one in a list register; `hw` is it again
+    /// if it is linked to a physical one.
+    #[inline]
+    pub fn replace_only(&mut self, bit: u32, hw: u32) {
+        self.active = 0;
+        self.lr_level = 0;
+        self.in_lr = bit;
+        self.lr_pending = bit;
+        self.lr_hw = hw;
+    }
+
     /// Puts a parked interrupt back into a list register. Returns whether it is linked to a physical one.
     pub fn unpark(&mut self, bit: u32) -> bool {
         self.in_lr |= bit;

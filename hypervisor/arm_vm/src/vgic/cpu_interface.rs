@@ -127,6 +127,23 @@ impl CpuInterface {
         }
     }
 
+    /// Whether no list register but the first is in use, and nothing is special.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        self.used <= 1
+            && self.dirty == 0
+            && self.hcr == hcr::EN
+            && self.eoi_count == 0
+            && self.nr_deactivate == 0
+    }
+
+    /// Puts a value into the first list register, which is the only one in use. The caller writes it.
+    #[inline]
+    pub(super) const fn set_only(&mut self, raw: u64) {
+        self.lrs[0] = raw;
+        self.used = 1;
+    }
+
     /// Asks for the deactivation of a physical interrupt.
     pub(super) fn push_deactivate(&mut self, phys: u16) {
         if let Some(entry) = self.deactivate.get_mut(self.nr_deactivate as usize) {

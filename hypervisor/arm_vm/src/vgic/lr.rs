@@ -61,6 +61,12 @@ impl Lr {
     /// The register's value: 64 bits for version 3, 32 for version 2.
     #[inline]
     pub const fn encode(&self, version: Version) -> u64 {
+        self.encode_in_line(version)
+    }
+
+    /// The same where a call costs more than the work.
+    #[inline(always)]
+    pub(super) const fn encode_in_line(&self, version: Version) -> u64 {
         let state = (self.pending as u64) | ((self.active as u64) << 1);
         match version {
             Version::V3 => {

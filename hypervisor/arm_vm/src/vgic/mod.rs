@@ -8,6 +8,8 @@
 //!
 //! * Last thing before entering the guest, interrupts masked: `if vgic.has_work(v) { refresh }`. Nothing else is needed
 //!   on an exit: list registers stay in the hardware while the vCPU stays on its CPU.
+//! * The same in short, tried first: [`Vgic::refresh_single`]; and [`Vgic::inject_hw_ppi_now`] when the vCPU's own timer
+//!   interrupts it. Both answer with a value for list register 0, or leave all as it was.
 //! * Maintenance interrupt: [`Vgic::request_refresh`], and the entry path does the rest.
 //! * Register access: if [`Vgic::needs_sync`], read back the list registers and call [`Vgic::sync`] first, and kick
 //!   [`Vgic::stale_owners`]; then `read` or `write`.
@@ -51,6 +53,7 @@ mod redist;
 mod refresh;
 mod registers;
 mod sgi;
+mod single;
 mod spi;
 #[cfg(test)]
 mod tests;
@@ -366,6 +369,7 @@ impl Vgic {
     }
 
     /// Physical number of a private interrupt.
+    #[inline]
     fn phys_of_ppi(&self, n: u32) -> u16 {
         self.ppi_phys.get(n as usize).copied().unwrap_or(0)
     }

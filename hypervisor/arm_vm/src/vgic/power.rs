@@ -18,6 +18,7 @@ impl Vgic {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
         let mut kicks = {
             let mut inner = bank.inner.lock();
+            bank.collect(&mut inner, self.hw_ppis);
             let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
             pass.fold_all(Some(&mut |_| false), false);
             // Hints are not needed: the vCPU looks at everything when it comes back.

@@ -33,10 +33,10 @@ impl Vgic {
     /// must be up to date with the hardware (see [`CpuInterface`]). Returns other vCPUs to kick.
     pub fn refresh(&self, vcpu: usize, ci: &mut CpuInterface, sample: Sample<'_>) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        bank.take_work();
         let mut inner = bank.inner.lock();
         // Interrupts of hardware that the last pass did not deliver.
         let waited = inner.block.hw_latch;
+        bank.take_work(&mut inner, self.hw_ppis);
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         pass.fold_all(Some(&mut *sample), true);
         if waited != 0 {
@@ -50,6 +50,7 @@ impl Vgic {
     pub fn sync(&self, vcpu: usize, ci: &mut CpuInterface, sample: Sample<'_>) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
         let mut inner = bank.inner.lock();
+        bank.collect(&mut inner, self.hw_ppis);
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         if pass.fold_all(Some(sample), false) {
             bank.keep_spi_hint(pass.hint);
@@ -62,8 +63,8 @@ impl Vgic {
     /// kick.
     pub fn flush(&self, vcpu: usize, ci: &mut CpuInterface) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        bank.take_work();
         let mut inner = bank.inner.lock();
+        bank.take_work(&mut inner, self.hw_ppis);
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         pass.fold_all(None, true);
         pass.place_all();
@@ -116,7 +117,6 @@ impl<'a> Pass<'a> {
         ci: &'a mut CpuInterface,
         vcpu: usize,
     ) -> Self {
-        bank.collect(inner, vgic.hw_ppis);
         Self { vgic, bank, inner, ci, vcpu, ctlr: vgic.ctlr(), hint: 0, kicks: VcpuSet::EMPTY }
     }
 

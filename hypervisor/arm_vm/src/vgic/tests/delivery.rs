@@ -465,3 +465,39 @@ fn wait_for_interrupt_ends_for_what_the_guest_lets_through() {
     assert!(rig.vgic.pending_unmasked(1, Some(open)));
     assert!(!rig.vgic.pending_unmasked(9, None), "no such vCPU");
 }
+
+#[test]
+fn one_interrupt_after_the_other_goes_the_short_way() {
+    for version in BOTH {
+        let mut rig = Rig::enabled(version, 1, 4);
+        for _ in 0..3 {
+            assert!(rig.present(0, |vgic, vcpu, ci, first, level| {
+                vgic.inject_hw_ppi_now(vcpu, TIMER, ci, first, level)
+            }));
+            assert!(!rig.vgic.has_work(0));
+            assert_eq!(rig.take_all(0), [TIMER]);
+            rig.ppi(0, EVENT, true);
+            assert!(rig.present(0, Vgic::refresh_single));
+            assert!(!rig.vgic.has_work(0));
+            assert_eq!(rig.take_all(0), [EVENT]);
+        }
+    }
+}
+
+#[test]
+fn short_way_is_not_for_what_needs_a_look_at_more() {
+    for version in BOTH {
+        let mut rig = Rig::enabled(version, 1, 4);
+        let short = |rig: &mut Rig| rig.present(0, Vgic::refresh_single);
+        assert!(!short(&mut rig), "nothing was posted");
+        rig.ppi(0, EVENT, true);
+        rig.vgic.inject_hw_ppi(0, TIMER);
+        assert!(!short(&mut rig), "two at once");
+        assert_eq!(rig.take_all(0), [TIMER, EVENT]);
+
+        rig.ppi(0, EVENT, true);
+        rig.vgic.pulse(Line::Spi { intid: 40 });
+        assert!(!short(&mut rig), "an SPI waits, too");
+        assert_eq!(rig.take_all(0), [EVENT, 40]);
+    }
+}

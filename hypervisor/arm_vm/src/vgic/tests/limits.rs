@@ -166,7 +166,8 @@ fn lines_and_vcpus_that_do_not_exist_are_ignored() {
 #[test]
 fn full_size_controller_serves_its_last_interrupt() {
     let config = Config { nr_spis: MAX_SPIS, ..config(Version::V3, 1) };
-    let mut rig = Rig { vgic: Vgic::new(&config).unwrap(), cpus: vec![Cpu::new(Version::V3, 4)] };
+    let mut rig =
+        Rig { vgic: Vgic::new(&config).unwrap(), cpus: vec![Cpu::new(Version::V3, 4)], short: true };
     rig.vgic.vcpu_on(0, &mut |_| {});
     rig.dist(0, 2);
     rig.dist(0x100 + 4 * 30, 1 << 31);

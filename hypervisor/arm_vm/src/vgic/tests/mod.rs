@@ -124,17 +124,22 @@ impl Cpu {
     }
 }
 
+type Read = Box<dyn FnOnce() -> u64>;
+type Level = Box<dyn FnOnce(u32) -> bool>;
+
 /// A domain with one imitated CPU for each vCPU.
 pub struct Rig {
     pub vgic: Vgic,
     pub cpus: Vec<Cpu>,
+    /// The short ways are tried first, as the core does.
+    pub short: bool,
 }
 
 impl Rig {
     pub fn new(version: Version, nr_vcpus: usize, nr_lrs: usize) -> Self {
         let vgic = Vgic::new(&config(version, nr_vcpus)).unwrap();
         let cpus = (0..nr_vcpus).map(|_| Cpu::new(version, nr_lrs)).collect();
-        let rig = Self { vgic, cpus };
+        let rig = Self { vgic, cpus, short: true };
         for vcpu in 0..nr_vcpus {
             rig.vgic.vcpu_on(vcpu, &mut |_| {});
         }
@@ -195,9 +200,41 @@ impl Rig {
         if self.cpus[vcpu].maintenance() {
             self.vgic.request_refresh(vcpu);
         }
-        if self.vgic.has_work(vcpu) {
+        if self.vgic.has_work(vcpu) && !self.present(vcpu, Vgic::refresh_single) {
             self.refresh(vcpu);
         }
+    }
+
+    /// One of the short ways; false if it is not for now.
+    fn present(
+        &mut self,
+        vcpu: usize,
+        way: impl FnOnce(&Vgic, usize, &mut CpuInterface, Read, Level) -> Option<u64>,
+    ) -> bool {
+        if !self.short {
+            return false;
+        }
+        let Cpu { hw, ci, levels, .. } = &mut self.cpus[vcpu];
+        let (first, levels) = (hw[0], *levels);
+        let value =
+            way(&self.vgic, vcpu, ci, Box::new(move || first), Box::new(move |n| levels & (1 << n) != 0));
+        if let Some(value) = value {
+            hw[0] = value;
+            self.cpus[vcpu].write();
+            self.check();
+        }
+        value.is_some()
+    }
+
+    /// The timer interrupts the vCPU, which is then entered.
+    pub fn timer(&mut self, vcpu: usize) {
+        let now = |vgic: &Vgic, vcpu: usize, ci: &mut CpuInterface, first: Read, level: Level| {
+            vgic.inject_hw_ppi_now(vcpu, TIMER, ci, first, level)
+        };
+        if !self.present(vcpu, now) {
+            self.vgic.inject_hw_ppi(vcpu, TIMER);
+        }
+        self.enter(vcpu);
     }
 
     pub fn refresh_all(&mut self) {
