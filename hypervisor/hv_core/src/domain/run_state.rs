@@ -22,6 +22,14 @@ impl Hypervisor {
     /// Ends a vCPU's wait, or makes it leave the guest, so that it looks at its interrupts.
     #[inline]
     pub fn kick(&self, vcpu: &Vcpu) {
+        // The vCPU that runs here, and does not wait, looks before it enters the guest.
+        if vcpu.is_blocked() || vcpu.pcpu() != Some(self.machine.this_cpu()) {
+            self.wake_or_poke(vcpu);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_or_poke(&self, vcpu: &Vcpu) {
         if vcpu.clear_blocked() {
             self.pools.update(self, vcpu);
         } else if let Some(pcpu) = vcpu.pcpu()

@@ -69,8 +69,9 @@ impl Vcpu {
     }
 
     /// Whether it waits for an interrupt.
+    #[inline]
     pub fn is_blocked(&self) -> bool {
-        self.state.load(Ordering::Acquire) & BLOCKED != 0
+        self.state.load(Ordering::SeqCst) & BLOCKED != 0
     }
 
     /// Whether it is up (VGCF_online, PSCI CPU_ON).
@@ -118,6 +119,7 @@ impl Vcpu {
     }
 
     /// The pCPU that it is loaded on.
+    #[inline]
     pub fn pcpu(&self) -> Option<PcpuId> {
         match self.pcpu.load(Ordering::Acquire) {
             NOWHERE => None,

@@ -1,9 +1,9 @@
 //! Opening, closing and using channels.
 
 use super::deliver::{self, Notice};
-use super::table::State;
+use super::table::{Line, State};
 use super::virq::is_global;
-use super::{DomainEvents, Pair};
+use super::{Pair, Ports};
 use crate::Hypervisor;
 use crate::domain::Domain;
 use alloc::sync::Arc;
@@ -43,7 +43,12 @@ pub fn send(hv: &Hypervisor, domain: &Domain, port: u32) -> Result<(), Errno> {
                 let remote = Arc::clone(remote);
                 drop(ports);
                 call_consumer(hv, &remote, remote_port);
-            } else if let Some(notice) = deliver::raise(hv, remote, remote_port, remote_line) {
+            } else if let Some(notice) = deliver::raise_in_line(hv, remote, remote_port, remote_line) {
+                if core::ptr::eq(Arc::as_ptr(remote), domain) {
+                    drop(ports);
+                    deliver::notify(hv, domain, remote_port, notice);
+                    return Ok(());
+                }
                 let remote = Arc::clone(remote);
                 drop(ports);
                 deliver::notify(hv, &remote, remote_port, notice);
@@ -83,9 +88,13 @@ fn call_consumer(hv: &Hypervisor, domain: &Arc<Domain>, port: u32) {
 /// # Errors
 /// EINVAL in a dying domain, ENOSPC without a free port, ENOMEM.
 pub fn alloc_unbound(hv: &Hypervisor, domain: &Domain, remote: u16) -> Result<u32, Errno> {
-    let mut ports = domain.events.ports.lock();
-    let port = domain.events.free_port(hv, domain, &mut ports)?;
-    domain.events.open(&mut ports, port, State::Unbound { remote }, 0);
+    let events = &domain.events;
+    let mut ports = events.ports.lock();
+    let port = match events.next_port(hv, domain, &ports) {
+        Some(port) => port,
+        None => events.free_port(hv, domain, &mut ports)?,
+    };
+    events.open(&mut ports, port, State::Unbound { remote }, 0);
     Ok(port)
 }
 
@@ -160,45 +169,69 @@ pub fn close(hv: &Hypervisor, domain: &Domain, port: u32) -> Result<(), Errno> {
 
 /// Closes a port.
 pub(super) fn close_by(hv: &Hypervisor, domain: &Domain, port: u32, by: By) -> Result<(), Errno> {
-    let first = domain.events.ports.lock();
-    let peer = match first.get(port).ok_or(Errno::EINVAL)? {
-        State::Interdomain { remote, .. } => Some(Arc::clone(remote)),
-        _ => None,
-    };
-    // The peer outlives the locks, which are declared after it.
-    let mut pair = match &peer {
-        Some(remote) => {
-            drop(first);
-            Pair::lock(domain, remote)
-        }
-        None => Pair { remote: None, local: first },
-    };
+    let mut ports = domain.events.ports.lock();
+    if let Some(State::Interdomain { remote, .. }) = ports.get(port) {
+        let remote = Arc::clone(remote);
+        drop(ports);
+        return close_connected(hv, domain, &remote, port, by);
+    }
+    close_alone(hv, domain, &mut ports, port, by)
+}
 
+/// Closes a port that was connected to one of `peer`. The peer outlives the locks.
+#[inline(never)]
+fn close_connected(
+    hv: &Hypervisor,
+    domain: &Domain,
+    peer: &Arc<Domain>,
+    port: u32,
+    by: By,
+) -> Result<(), Errno> {
+    let mut pair = Pair::lock(domain, peer);
     // Between the locks the port may have changed.
+    let Some(State::Interdomain { remote, port: remote_port }) = pair.local.get(port) else {
+        return close_alone(hv, domain, &mut pair.local, port, by);
+    };
+    let line = domain.events.lines.get(port).ok_or(Errno::EINVAL)?;
+    // One that was closed and bound to another domain is as if it had been seen closed.
+    if !Arc::ptr_eq(remote, peer) || (by == By::Guest && line.is_hypervisors()) {
+        return Err(Errno::EINVAL);
+    }
+    let remote_port = *remote_port;
+    pair.remote().rebind(remote_port, State::Unbound { remote: domain.id.raw() });
+    free(hv, domain, &mut pair.local, port, line);
+    Ok(())
+}
+
+/// Closes a port that is not connected.
+#[inline]
+fn close_alone(hv: &Hypervisor, domain: &Domain, ports: &mut Ports, port: u32, by: By) -> Result<(), Errno> {
     let line = domain.events.lines.get(port).ok_or(Errno::EINVAL)?;
     if by == By::Guest && line.is_hypervisors() {
         return Err(Errno::EINVAL);
     }
-    match (pair.local.get(port).ok_or(Errno::EINVAL)?, &peer) {
-        (State::Free | State::Reserved, _) => return Err(Errno::EINVAL),
-        (State::Interdomain { remote, port: remote_port }, Some(peer)) if Arc::ptr_eq(remote, peer) => {
-            let remote_port = *remote_port;
-            pair.remote().rebind(remote_port, State::Unbound { remote: domain.id.raw() });
-        }
-        // It was closed and bound to another domain: as if it had been seen closed.
-        (State::Interdomain { .. }, _) => return Err(Errno::EINVAL),
-        (State::Virq(virq), _) => {
+    match ports.get(port) {
+        Some(State::Unbound { .. } | State::Ipi) => {}
+        Some(State::Virq(virq)) => {
             let vcpu = if is_global(u32::from(*virq)) { 0 } else { usize::from(line.vcpu()) };
             if let Some(bound) = domain.vcpu(vcpu).and_then(|v| v.events.virqs.get(usize::from(*virq))) {
                 bound.store(0, Ordering::Relaxed);
             }
         }
-        (State::Unbound { .. } | State::Ipi, _) => {}
+        Some(State::Free | State::Reserved | State::Interdomain { .. }) | None => return Err(Errno::EINVAL),
     }
-    domain.events.withdraw(hv, port);
-    line.reset(0);
-    drop(pair.local.free(port));
+    free(hv, domain, ports, port, line);
     Ok(())
+}
+
+/// Withdraws what is pending on a port of the guest, and frees it.
+#[inline]
+fn free(hv: &Hypervisor, domain: &Domain, ports: &mut Ports, port: u32, line: &Line) {
+    if !line.is_hypervisors() {
+        domain.events.clear_pending(hv, port);
+    }
+    line.reset(0);
+    drop(ports.free(port));
 }
 
 /// EVTCHNOP_status: describes a port.
@@ -284,15 +317,6 @@ pub(super) fn set_priority(domain: &Domain, port: u32, priority: u32) -> Result<
     }
     line.set_priority(priority as u8);
     Ok(())
-}
-
-impl DomainEvents {
-    /// Withdraws what is pending on a port of the guest that is being closed.
-    fn withdraw(&self, hv: &Hypervisor, port: u32) {
-        if self.lines.get(port).is_some_and(|line| !line.is_hypervisors()) {
-            self.clear_pending(hv, port);
-        }
-    }
 }
 
 /// The number that a `remote_dom` names: DOMID_SELF is the caller. It need not exist.

@@ -4,8 +4,8 @@
 //! releasing it.
 
 use super::DomainEvents;
-use super::fifo::{self, Memory as _, Raised};
-use super::fifo_pages::Fifo;
+use super::fifo::{self, Linked, Marked, Memory as _, QueueId};
+use super::fifo_pages::{Fifo, FrameWord};
 use super::table::Line;
 use super::two_level;
 use crate::Hypervisor;
@@ -77,7 +77,17 @@ pub(super) fn raised_two_level(
 
 #[inline(never)]
 fn raise_fifo(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
-    put_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
+    raise_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
+}
+
+/// [`raise`], in line for the one place where most events come from.
+#[inline(always)]
+pub(super) fn raise_in_line(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -> Option<Notice> {
+    if domain.events.is_fifo() {
+        put_in(hv, domain, domain.events.fifo.lock().as_mut()?, port, line)
+    } else {
+        raise_two_level(hv, domain, port, line)
+    }
 }
 
 /// Makes `port` pending in the FIFO interface, whose lock the caller holds.
@@ -94,23 +104,38 @@ pub(super) fn raise_in(
 
 #[inline(always)]
 fn put_in(hv: &Hypervisor, domain: &Domain, fifo: &mut Fifo, port: u32, line: &Line) -> Option<Notice> {
-    let events = &domain.events;
+    // Read once: the port's owner may choose another vCPU meanwhile.
     let queue = line.queue();
-    let (memory, tails) = fifo.parts(hv);
-    match fifo::raise(&memory, tails, port, queue, line.last_queue()) {
-        Raised::NoWord => {
+    match fifo::mark(&fifo.memory(hv), port, queue.vcpu) {
+        Marked::NoWord => {
             line.hold();
             None
         }
-        Raised::NoControl => None,
-        Raised::Pending { newly, linked, ready } => {
-            if linked {
-                line.set_last_queue(queue);
-            }
-            let upcall = ready && domain.vcpu(queue.vcpu.into()).is_some_and(|v| events.mark_upcall(hv, v));
-            Notice::new(events, queue.vcpu, upcall, newly)
-        }
+        Marked::NoControl => None,
+        Marked::Masked(newly) => Notice::new(&domain.events, queue.vcpu, false, newly),
+        Marked::Unmasked(word, newly) => queue_up(hv, domain, fifo, (port, queue), line, word, newly),
     }
+}
+
+/// Puts a pending port on its queue. Apart from the rest, which so saves few registers where a port is masked.
+#[inline(never)]
+fn queue_up(
+    hv: &Hypervisor,
+    domain: &Domain,
+    fifo: &mut Fifo,
+    (port, queue): (u32, QueueId),
+    line: &Line,
+    word: FrameWord<Frame<'_>>,
+    newly: bool,
+) -> Option<Notice> {
+    let events = &domain.events;
+    let (memory, tails) = fifo.parts(hv);
+    let mut upcall = false;
+    if let Linked::Now { ready } = fifo::link(&memory, tails, &word, port, queue, line.last_queue()) {
+        line.set_last_queue(queue);
+        upcall = ready && domain.vcpu(queue.vcpu.into()).is_some_and(|v| events.mark_upcall(hv, v));
+    }
+    Notice::new(events, queue.vcpu, upcall, newly)
 }
 
 /// Does what a notice asks for; no lock of event channels is held.
@@ -166,12 +191,14 @@ impl DomainEvents {
     }
 
     /// The FIFO word of `port`, if it has one.
+    #[inline]
     fn event_word(&self, hv: &Hypervisor, port: u32) -> Option<u32> {
         use fifo::EventWord as _;
         Some(self.fifo.lock().as_ref()?.memory(hv).word(port)?.load())
     }
 
     /// Whether the guest still has a closed port on a queue, so that it cannot be bound again.
+    #[inline]
     pub(super) fn is_queued(&self, hv: &Hypervisor, port: u32) -> bool {
         self.is_fifo() && self.event_word(hv, port).is_some_and(|word| word & fifo::LINKED != 0)
     }

@@ -40,18 +40,26 @@ pub trait EventWord {
     fn replace(&self, current: u32, new: u32) -> Result<u32, u32>;
 }
 
+/// A vCPU's control block in memory that the guest shares.
+pub trait ControlBlock {
+    /// Writes the head of the queue of a priority.
+    fn set_head(&self, priority: u8, port: u32);
+    /// Sets the priority's bit in the ready word; whether it was set before.
+    fn set_ready(&self, priority: u8) -> bool;
+}
+
 /// The event words of a domain and the control blocks of its vCPUs.
 pub trait Memory {
     /// A word.
     type Word: EventWord;
+    /// A control block.
+    type Control: ControlBlock;
     /// The word of `port`, if the guest has given a page for it.
     fn word(&self, port: u32) -> Option<Self::Word>;
     /// Whether the vCPU has a control block.
     fn has_control(&self, vcpu: u16) -> bool;
-    /// Writes the head of a queue.
-    fn set_head(&self, queue: QueueId, port: u32);
-    /// Sets the queue's bit in the ready word; whether it was set before.
-    fn set_ready(&self, queue: QueueId) -> bool;
+    /// The control block of a vCPU that has one.
+    fn control(&self, vcpu: u16) -> Option<Self::Control>;
 }
 
 /// A queue of a domain.
@@ -90,37 +98,56 @@ fn tail(tails: &mut [Tails], queue: QueueId) -> Option<&mut u32> {
     tails.get_mut(usize::from(queue.vcpu))?.0.get_mut(usize::from(queue.priority))
 }
 
-/// What became of an event.
+/// What became of an event that was made pending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Raised {
+pub enum Marked<W> {
     /// There is no word for the port: the event is to be kept.
     NoWord,
     /// The vCPU has no control block: the event is lost, as the interface has it.
     NoControl,
-    /// The port is pending.
-    Pending {
-        /// It was not before.
-        newly: bool,
-        /// It was put on its queue.
-        linked: bool,
+    /// The port is pending and masked; whether it was not pending before.
+    Masked(bool),
+    /// The port is pending, and is to be put on its queue by [`link`]: its word, and whether it was not pending before.
+    Unmasked(W, bool),
+}
+
+/// What became of an event that was to be put on its queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linked {
+    /// It is on a queue already.
+    Before,
+    /// It is on its queue now.
+    Now {
         /// A queue of the vCPU became ready: it needs an upcall.
         ready: bool,
     },
 }
 
-/// Makes `port` pending, and unless it is masked puts it on `queue`. `last` is the queue on which it
-/// was put before. No other call for the same domain may run meanwhile.
+/// Makes `port`, which goes to `vcpu`, pending. No other call for the same domain may run between this and [`link`].
 #[inline(always)]
-pub fn raise(memory: &impl Memory, tails: &mut [Tails], port: u32, queue: QueueId, last: QueueId) -> Raised {
-    let Some(word) = memory.word(port) else { return Raised::NoWord };
-    if !memory.has_control(queue.vcpu) {
-        return Raised::NoControl;
+pub fn mark<M: Memory>(memory: &M, port: u32, vcpu: u16) -> Marked<M::Word> {
+    let Some(word) = memory.word(port) else { return Marked::NoWord };
+    if !memory.has_control(vcpu) {
+        return Marked::NoControl;
     }
     let before = word.set(PENDING);
     let newly = before & PENDING == 0;
     // A guest that unmasks after this moment finds PENDING set, and asks for the event.
-    if before & MASKED != 0 || word.set(LINKED) & LINKED != 0 {
-        return Raised::Pending { newly, linked: false, ready: false };
+    if before & MASKED != 0 { Marked::Masked(newly) } else { Marked::Unmasked(word, newly) }
+}
+
+/// Puts `port`, whose word is given, on `queue`. `last` is the queue on which it was put before.
+#[inline(always)]
+pub fn link<M: Memory>(
+    memory: &M,
+    tails: &mut [Tails],
+    word: &M::Word,
+    port: u32,
+    queue: QueueId,
+    last: QueueId,
+) -> Linked {
+    if word.set(LINKED) & LINKED != 0 {
+        return Linked::Before;
     }
     // The port was not linked: if it is a tail, that queue is empty by now.
     if let Some(old) = tail(tails, last)
@@ -130,14 +157,20 @@ pub fn raise(memory: &impl Memory, tails: &mut [Tails], port: u32, queue: QueueI
     }
     let mut ready = false;
     if let Some(tail) = tail(tails, queue) {
-        let appended = *tail != 0 && memory.word(*tail).is_some_and(|word| set_link(&word, port));
+        let appended = *tail != 0 && append(memory, *tail, port);
         *tail = port;
-        if !appended {
-            memory.set_head(queue, port);
-            ready = !memory.set_ready(queue);
+        if !appended && let Some(control) = memory.control(queue.vcpu) {
+            control.set_head(queue.priority, port);
+            ready = !control.set_ready(queue.priority);
         }
     }
-    Raised::Pending { newly, linked: true, ready }
+    Linked::Now { ready }
+}
+
+/// Puts `port` behind the last one of a queue; false when that is not on the queue any more.
+#[inline(never)]
+fn append(memory: &impl Memory, last: u32, port: u32) -> bool {
+    memory.word(last).is_some_and(|word| set_link(&word, port))
 }
 
 /// Writes the link of a queue's last word; false when the word is not on the queue any more.

@@ -83,17 +83,24 @@ struct View(Arc<Shared>);
 
 impl Memory for View {
     type Word = Word;
+    type Control = Self;
     fn word(&self, port: u32) -> Option<Word> {
         Some(Word(Arc::clone(&self.0), port as usize))
     }
     fn has_control(&self, _: u16) -> bool {
         true
     }
-    fn set_head(&self, _: QueueId, port: u32) {
+    fn control(&self, _: u16) -> Option<Self> {
+        Some(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl ControlBlock for View {
+    fn set_head(&self, _: u8, port: u32) {
         self.0.head.store(port, Ordering::Release);
     }
-    fn set_ready(&self, queue: QueueId) -> bool {
-        let bit = 1 << queue.priority;
+    fn set_ready(&self, priority: u8) -> bool {
+        let bit = 1 << priority;
         self.0.ready.fetch_or(bit, Ordering::AcqRel) & bit != 0
     }
 }
@@ -103,12 +110,14 @@ fn raise_all(shared: &Arc<Shared>, ports: &[u32]) {
     let memory = View(Arc::clone(shared));
     let mut tails = [Tails::default()];
     for port in ports {
-        match raise(&memory, &mut tails, *port, QUEUE, QUEUE) {
-            Raised::Pending { ready: true, .. } => {
-                shared.upcall.swap(true, Ordering::AcqRel);
+        match mark(&memory, *port, QUEUE.vcpu) {
+            Marked::Unmasked(word, _) => {
+                if link(&memory, &mut tails, &word, *port, QUEUE, QUEUE) == (Linked::Now { ready: true }) {
+                    shared.upcall.swap(true, Ordering::AcqRel);
+                }
             }
-            Raised::Pending { .. } => {}
-            Raised::NoWord | Raised::NoControl => panic!("there is memory for port {port}"),
+            Marked::Masked(_) => {}
+            Marked::NoWord | Marked::NoControl => panic!("there is memory for port {port}"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the queues' tails stand under the domain's FIFO lock, which is taken inside a port lock (its own
 //! or that of a channel's other end) and holds no further one.
 
-use super::fifo::{EventWord, Memory, QueueId, Tails};
+use super::fifo::{ControlBlock, EventWord, Memory, Tails};
 use crate::Hypervisor;
 use crate::memory::HeldPage;
 use alloc::vec::Vec;
@@ -98,12 +98,13 @@ impl Fifo {
     }
 
     /// The words and control blocks, and the tails beside them.
-    pub(super) fn parts<'a>(&'a mut self, hv: &'a Hypervisor) -> (FifoMemory<'a>, &'a mut [Tails]) {
+    pub(super) fn parts<'h, 'a>(&'a mut self, hv: &'h Hypervisor) -> (FifoMemory<'h, 'a>, &'a mut [Tails]) {
         (FifoMemory { hv, pages: &self.pages, controls: &self.controls }, &mut self.tails)
     }
 
     /// The words and control blocks.
-    pub(super) fn memory<'a>(&'a self, hv: &'a Hypervisor) -> FifoMemory<'a> {
+    #[inline]
+    pub(super) fn memory<'h, 'a>(&'a self, hv: &'h Hypervisor) -> FifoMemory<'h, 'a> {
         FifoMemory { hv, pages: &self.pages, controls: &self.controls }
     }
 
@@ -117,24 +118,17 @@ impl Fifo {
 }
 
 /// The guest's memory as the queues see it.
-pub(super) struct FifoMemory<'a> {
-    hv: &'a Hypervisor,
+pub(super) struct FifoMemory<'h, 'a> {
+    hv: &'h Hypervisor,
     pages: &'a [HeldPage],
     controls: &'a [Option<Control>],
 }
 
-impl FifoMemory<'_> {
-    /// The frame and offset of a field of the control block.
-    fn control(&self, vcpu: u16, field: usize) -> Option<(Frame<'_>, usize)> {
-        let control = self.controls.get(usize::from(vcpu))?.as_ref()?;
-        Some((control.page.frame(self.hv)?, control.offset + field))
-    }
-}
+impl<'h> Memory for FifoMemory<'h, '_> {
+    type Word = FrameWord<Frame<'h>>;
+    type Control = FrameControl<Frame<'h>>;
 
-impl<'a> Memory for FifoMemory<'a> {
-    type Word = FrameWord<Frame<'a>>;
-
-    #[inline]
+    #[inline(always)]
     fn word(&self, port: u32) -> Option<Self::Word> {
         let page = self.pages.get((port / EVTCHN_FIFO_WORDS_PER_PAGE) as usize)?;
         let frame = self.hv.machine.frame(page.mfn())?;
@@ -146,17 +140,31 @@ impl<'a> Memory for FifoMemory<'a> {
         matches!(self.controls.get(usize::from(vcpu)), Some(Some(_)))
     }
 
-    fn set_head(&self, queue: QueueId, port: u32) {
-        let field = offset_of!(EvtchnFifoControlBlock, head) + usize::from(queue.priority) * 4;
-        if let Some((frame, offset)) = self.control(queue.vcpu, field) {
-            frame.store32(offset, port);
-        }
+    #[inline]
+    fn control(&self, vcpu: u16) -> Option<Self::Control> {
+        let control = self.controls.get(usize::from(vcpu))?.as_ref()?;
+        Some(FrameControl { frame: self.hv.machine.frame(control.page.mfn())?, offset: control.offset })
+    }
+}
+
+/// A control block in a frame.
+pub(super) struct FrameControl<F> {
+    frame: F,
+    offset: usize,
+}
+
+impl<F: FrameMem> ControlBlock for FrameControl<F> {
+    #[inline]
+    fn set_head(&self, priority: u8, port: u32) {
+        let field = offset_of!(EvtchnFifoControlBlock, head) + usize::from(priority) * 4;
+        self.frame.store32(self.offset + field, port);
     }
 
-    fn set_ready(&self, queue: QueueId) -> bool {
-        let bit = 1 << (queue.priority % 32);
-        self.control(queue.vcpu, offset_of!(EvtchnFifoControlBlock, ready))
-            .is_none_or(|(frame, offset)| frame.fetch_or32(offset, bit) & bit != 0)
+    #[inline]
+    fn set_ready(&self, priority: u8) -> bool {
+        let bit = 1 << (priority % 32);
+        let field = offset_of!(EvtchnFifoControlBlock, ready);
+        self.frame.fetch_or32(self.offset + field, bit) & bit != 0
     }
 }
 

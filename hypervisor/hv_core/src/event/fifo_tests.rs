@@ -181,23 +181,51 @@ impl EventWord for Word<'_> {
 
 impl<'a> Memory for &'a Guest {
     type Word = Word<'a>;
+    type Control = (&'a Guest, usize);
     fn word(&self, port: u32) -> Option<Word<'a>> {
         (port < PORTS).then_some(Word(self, port))
     }
     fn has_control(&self, vcpu: u16) -> bool {
         vcpu < VCPUS
     }
-    fn set_head(&self, queue: QueueId, port: u32) {
-        self.run();
-        self.heads.borrow_mut()[usize::from(queue.vcpu)][usize::from(queue.priority)] = port;
+    fn control(&self, vcpu: u16) -> Option<(&'a Guest, usize)> {
+        self.has_control(vcpu).then_some((self, vcpu.into()))
     }
-    fn set_ready(&self, queue: QueueId) -> bool {
-        self.run();
-        let word = &mut self.ready.borrow_mut()[usize::from(queue.vcpu)];
-        let bit = 1 << queue.priority;
+}
+
+impl ControlBlock for (&Guest, usize) {
+    fn set_head(&self, priority: u8, port: u32) {
+        self.0.run();
+        self.0.heads.borrow_mut()[self.1][usize::from(priority)] = port;
+    }
+    fn set_ready(&self, priority: u8) -> bool {
+        self.0.run();
+        let word = &mut self.0.ready.borrow_mut()[self.1];
+        let bit = 1 << priority;
         let was = *word & bit != 0;
         *word |= bit;
         was
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Raised {
+    NoWord,
+    NoControl,
+    Pending { newly: bool, linked: bool, ready: bool },
+}
+
+/// Makes `port` pending, and unless it is masked puts it on `queue`.
+fn raise(memory: &impl Memory, tails: &mut [Tails], port: u32, queue: QueueId, last: QueueId) -> Raised {
+    match mark(memory, port, queue.vcpu) {
+        Marked::NoWord => Raised::NoWord,
+        Marked::NoControl => Raised::NoControl,
+        Marked::Masked(newly) => Raised::Pending { newly, linked: false, ready: false },
+        Marked::Unmasked(word, newly) => match link(memory, tails, &word, port, queue, last) {
+            Linked::Before => Raised::Pending { newly, linked: false, ready: false },
+            Linked::Now { ready } => Raised::Pending { newly, linked: true, ready },
+        },
     }
 }
 
@@ -376,6 +404,7 @@ impl EventWord for &Hostile {
 
 impl<'a> Memory for &'a Hostile {
     type Word = &'a Hostile;
+    type Control = &'a Hostile;
     fn word(&self, port: u32) -> Option<&'a Hostile> {
         assert!(port < PORTS, "a port that the guest made up");
         Some(self)
@@ -383,10 +412,16 @@ impl<'a> Memory for &'a Hostile {
     fn has_control(&self, _: u16) -> bool {
         true
     }
-    fn set_head(&self, _: QueueId, port: u32) {
+    fn control(&self, _: u16) -> Option<&'a Hostile> {
+        Some(self)
+    }
+}
+
+impl ControlBlock for &Hostile {
+    fn set_head(&self, _: u8, port: u32) {
         assert!(port < PORTS);
     }
-    fn set_ready(&self, _: QueueId) -> bool {
+    fn set_ready(&self, _: u8) -> bool {
         self.next() & 1 != 0
     }
 }

@@ -146,6 +146,14 @@ impl DomainEvents {
         ports.find_free(&self.lines, self.port_limit(), |port| self.is_queued(hv, port))
     }
 
+    /// [`free_port`](Self::free_port) in short: the port where the search would begin, if that is free.
+    #[inline(always)]
+    fn next_port(&self, hv: &Hypervisor, domain: &Domain, ports: &Ports) -> Option<u32> {
+        let port = ports.next_free()?;
+        let may = !domain.is_dying() && port < self.port_limit() && !self.is_queued(hv, port);
+        may.then_some(port)
+    }
+
     /// Binds a free port to `state` and to `vcpu`.
     fn open(&self, ports: &mut Ports, port: u32, state: State, vcpu: u16) {
         if let Some(line) = self.lines.get(port) {

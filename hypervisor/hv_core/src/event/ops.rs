@@ -3,7 +3,7 @@
 use super::channel::{self, named_domain};
 use super::{fifo_setup, reset};
 use crate::domain::Domain;
-use crate::hypercall::{Call, DONE, Flow, Outcome};
+use crate::hypercall::{Call, DONE, Flow, Outcome, done};
 use crate::memory::{GuestBytes, GuestWindow};
 use hal::Gfn;
 use xen_abi::Errno;
@@ -22,9 +22,9 @@ pub fn event_channel_op(call: &Call<'_>) -> Outcome {
     let [cmd, arg, ..] = call.args;
     let cmd = cmd as u32;
     if cmd == EVTCHNOP_send {
-        let op: EvtchnSend = call.guest().read(arg)?;
-        channel::send(call.hv, call.domain, op.port)?;
-        return DONE;
+        // EvtchnSend is but the port.
+        channel::send(call.hv, call.domain, call.guest().read_word(arg)?)?;
+        return done();
     }
     frequent_op(call, cmd, arg)
 }
@@ -43,36 +43,37 @@ fn frequent_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
 
 #[inline(never)]
 fn status(call: &Call<'_>, arg: u64) -> Outcome {
-    let mut window = GuestWindow::new(call.guest());
-    let mut op: EvtchnStatus = window.read(arg)?;
+    let place = call.guest().place::<EvtchnStatus>(arg, true)?;
+    let mut op = place.read()?;
     let target = call.managed_domain(op.dom)?;
-    channel::status(&target, op.port, &mut op)?;
-    window.write(arg, &op)?;
-    DONE
+    channel::status(target.domain(), op.port, &mut op)?;
+    place.write(&op)?;
+    done()
 }
 
 #[inline(never)]
 fn alloc_unbound(call: &Call<'_>, arg: u64) -> Outcome {
-    let mut window = GuestWindow::new(call.guest());
-    let mut op: EvtchnAllocUnbound = window.read(arg)?;
+    let place = call.guest().place::<EvtchnAllocUnbound>(arg, true)?;
+    let mut op = place.read()?;
     let target = call.managed_domain(op.dom)?;
-    op.port = channel::alloc_unbound(call.hv, &target, named_domain(op.remote_dom, call.domain.id))?;
-    window.write(arg, &op).inspect_err(|_| undo(call, &target, op.port))?;
-    DONE
+    let target = target.domain();
+    op.port = channel::alloc_unbound(call.hv, target, named_domain(op.remote_dom, call.domain.id))?;
+    place.write(&op).inspect_err(|_| undo(call, target, op.port))?;
+    done()
 }
 
 #[inline(never)]
 fn close(call: &Call<'_>, arg: u64) -> Outcome {
-    let op: EvtchnClose = call.guest().read(arg)?;
-    channel::close(call.hv, call.domain, op.port)?;
-    DONE
+    // EvtchnClose is but the port.
+    channel::close(call.hv, call.domain, call.guest().read_word(arg)?)?;
+    done()
 }
 
 #[inline(never)]
 fn unmask(call: &Call<'_>, arg: u64) -> Outcome {
     let op: EvtchnUnmask = call.guest().read(arg)?;
     channel::unmask(call.hv, call.domain, op.port)?;
-    DONE
+    done()
 }
 
 #[inline(never)]

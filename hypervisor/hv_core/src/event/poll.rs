@@ -48,6 +48,7 @@ impl DomainEvents {
 
     /// Wakes the vCPUs that wait for `port`, or all that poll. Those that something else woke are
     /// struck off.
+    #[inline(never)]
     pub(super) fn wake_pollers(&self, hv: &Hypervisor, domain: &Domain, port: Option<u32>) {
         for vcpu in domain.vcpus() {
             let waits = vcpu.events.polling.load(Ordering::SeqCst);

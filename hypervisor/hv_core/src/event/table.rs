@@ -133,6 +133,13 @@ impl Ports {
         found
     }
 
+    /// The port at which the search for a free one begins, if that is free.
+    #[inline]
+    pub(super) fn next_free(&self) -> Option<u32> {
+        let port = self.first_free;
+        matches!(self.get(port), Some(State::Free)).then_some(port)
+    }
+
     /// Binds a free port, which counts as the guest's.
     pub(super) fn open(&mut self, port: u32, state: State) {
         if let Some(slot) = self.states.get_mut(port as usize) {
@@ -177,7 +184,7 @@ impl Ports {
     /// Whether the hypervisor is the consumer of `port`.
     #[inline]
     pub(super) fn is_hypervisors(&self, port: u32) -> bool {
-        self.consumers.iter().any(|(p, _)| *p == port)
+        !self.consumers.is_empty() && self.consumers.iter().any(|(p, _)| *p == port)
     }
 
     /// Whom an event on `port` calls, if the hypervisor is its consumer.

@@ -87,6 +87,7 @@ impl DomainEvents {
     }
 
     /// Sets `evtchn_upcall_pending`; true when it was not set and the vCPU needs an upcall.
+    #[inline]
     pub(super) fn mark_upcall(&self, hv: &Hypervisor, vcpu: &Vcpu) -> bool {
         self.info(hv, vcpu).is_some_and(mark)
     }
@@ -100,6 +101,7 @@ impl DomainEvents {
     }
 }
 
+#[inline]
 fn mark((frame, offset): (Frame<'_>, usize)) -> bool {
     frame.fetch_or16(offset + Abi::VCPU_INFO_UPCALL_PENDING, PENDING) & PENDING == 0
 }

@@ -41,6 +41,12 @@ pub type Outcome = Result<Flow, Errno>;
 /// Finished, result 0.
 pub const DONE: Outcome = Ok(Flow::Done(0));
 
+/// [`DONE`] where each instruction counts: a constant is copied with the room for all arguments.
+#[inline(always)]
+pub fn done() -> Outcome {
+    Ok(Flow::Done(0))
+}
+
 impl From<Fault> for Errno {
     fn from(_: Fault) -> Self {
         Errno::EFAULT
@@ -65,6 +71,17 @@ pub enum Named<'a> {
     Caller(&'a Arc<Domain>),
     /// Another domain.
     Other(Arc<Domain>),
+}
+
+impl Named<'_> {
+    /// The domain itself.
+    #[inline(always)]
+    pub fn domain(&self) -> &Domain {
+        match self {
+            Self::Caller(domain) => domain,
+            Self::Other(domain) => domain,
+        }
+    }
 }
 
 impl Deref for Named<'_> {

@@ -1,6 +1,6 @@
 //! HYPERVISOR_sched_op (sched.h).
 
-use super::{Call, DONE, Flow, Outcome};
+use super::{Call, DONE, Flow, Outcome, done};
 use crate::domain::ShutdownReason;
 use crate::pcpu::Work;
 use crate::pools::errno;
@@ -84,24 +84,27 @@ fn reason(raw: u32) -> ShutdownReason {
 }
 
 /// SCHEDOP_poll: waits until a port is pending, or until a time.
+#[inline(never)]
 fn poll(call: &Call<'_>, arg: u64) -> Outcome {
-    let hv = call.hv;
-    let request: SchedPoll = call.guest().read(arg)?;
+    let request = call.guest().place::<SchedPoll>(arg, false)?.read()?;
     if request.nr_ports > MAX_POLL_PORTS {
         return Err(Errno::EINVAL);
     }
-    let guest = call.guest();
-    let events = &call.domain.events;
     // A single port, which is the common case, is looked at before anything is made ready for a wait.
-    let single = if request.nr_ports == 1 {
-        let port = guest.read(request.ports.0)?;
-        if events.is_port_pending(hv, port)? {
-            return DONE;
+    if request.nr_ports == 1 {
+        let port = call.guest().read_word(request.ports.0)?;
+        if call.domain.events.is_port_pending(call.hv, port)? {
+            return done();
         }
-        Some(port)
-    } else {
-        None
-    };
+        return wait(call, &request, Some(port));
+    }
+    wait(call, &request, None)
+}
+
+/// Waits for what SCHEDOP_poll asks for, or for the `single` port, which has been read.
+#[inline(never)]
+fn wait(call: &Call<'_>, request: &SchedPoll, single: Option<u32>) -> Outcome {
+    let (hv, guest, events) = (call.hv, call.guest(), &call.domain.events);
     call.vcpu.set_blocked();
     events.poll_begin(call.vcpu);
     for i in 0..u64::from(request.nr_ports) {

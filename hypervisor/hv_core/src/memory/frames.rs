@@ -286,13 +286,18 @@ impl Frames {
     /// Takes a reference to a frame that a guest may reach, if `owner` owns it.
     #[inline(always)]
     pub(super) fn get(&self, mfn: Mfn, owner: Domid) -> bool {
-        let Some(record) = self.record(mfn) else { return false };
+        self.refer(mfn, owner).is_some()
+    }
+
+    /// As [`get`](Self::get); the record makes it cheaper to [give the reference back](Self::put_record).
+    #[inline(always)]
+    pub(super) fn refer(&self, mfn: Mfn, owner: Domid) -> Option<&AtomicU64> {
+        let record = self.record(mfn)?;
         let now = record.load(Ordering::Relaxed);
-        if !may_refer(now, owner) {
-            return false;
-        }
-        record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            || get_again(record, owner)
+        let done = may_refer(now, owner)
+            && (record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                || get_again(record, owner));
+        done.then_some(record)
     }
 
     /// The owner of a frame that is in use.
@@ -314,7 +319,12 @@ impl Frames {
     /// Gives back a reference; says so when it was the last and the frame is free now.
     #[inline(always)]
     pub(super) fn put(&self, mfn: Mfn) -> Option<Freed> {
-        let record = self.record(mfn)?;
+        self.put_record(mfn, self.record(mfn)?)
+    }
+
+    /// As [`put`](Self::put), with the frame's record.
+    #[inline(always)]
+    pub(super) fn put_record(&self, mfn: Mfn, record: &AtomicU64) -> Option<Freed> {
         let before = record.fetch_sub(1, Ordering::Release);
         if before & COUNT == 1 { self.free_frame(mfn, record, before) } else { None }
     }

@@ -4,11 +4,11 @@
 //! the bytes are copied once into an owned value.
 
 use crate::hypervisor::Hypervisor;
-use hal::{Domid, FrameMem as _, MachineOps as _, PAGE_SIZE};
+use core::marker::PhantomData;
+use core::sync::atomic::AtomicU64;
+use hal::{Domid, FrameMem as _, MachineOps as _, Mfn, PAGE_SIZE};
 use machine::Frame;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-use super::page::PageGuard;
 
 /// The guest's address cannot be read or written (EFAULT).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +28,59 @@ pub struct GuestMemory<'a> {
 /// A page of the guest's, referenced.
 pub(super) struct GuestPage<'a> {
     pub(super) frame: Frame<'a>,
-    _guard: PageGuard<'a>,
+    _guard: ShortGuard<'a>,
+}
+
+/// A reference that is given back soon: it knows the frame's record.
+struct ShortGuard<'a> {
+    hv: &'a Hypervisor,
+    mfn: Mfn,
+    record: &'a AtomicU64,
+}
+
+impl Drop for ShortGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(freed) = self.hv.frames.put_record(self.mfn, self.record) {
+            self.hv.page_freed(freed);
+        }
+    }
+}
+
+/// Where a structure is in a guest's memory.
+pub struct Place<'a, T> {
+    memory: GuestMemory<'a>,
+    va: u64,
+    /// Its page; `None` when it is in two, or not aligned, and so is translated for each access.
+    page: Option<GuestPage<'a>>,
+    value: PhantomData<T>,
+}
+
+impl<T: GuestBytes> Place<'_, T> {
+    /// Reads it.
+    #[inline(always)]
+    pub fn read(&self) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        match &self.page {
+            Some(page) => {
+                page.frame.read_words(self.va as usize % PAGE_SIZE, value.as_mut_bytes());
+            }
+            None => self.memory.read_bytes(self.va, value.as_mut_bytes())?,
+        }
+        Ok(value)
+    }
+
+    /// Writes it.
+    #[inline(always)]
+    pub fn write(&self, value: &T) -> Result<(), Fault> {
+        match &self.page {
+            Some(page) => {
+                page.frame.write_words(self.va as usize % PAGE_SIZE, value.as_bytes());
+                Ok(())
+            }
+            None => self.memory.write_bytes(self.va, value.as_bytes()),
+        }
+    }
 }
 
 impl<'a> GuestMemory<'a> {
@@ -36,8 +88,18 @@ impl<'a> GuestMemory<'a> {
     #[inline(always)]
     pub(super) fn page(&self, va: u64, write: bool) -> Result<GuestPage<'a>, Fault> {
         let maddr = self.hv.machine.translate(va, write).ok_or(Fault)?;
-        let guard = PageGuard::get(self.hv, maddr.frame(), self.domid).ok_or(Fault)?;
-        Ok(GuestPage { frame: guard.frame().ok_or(Fault)?, _guard: guard })
+        let (hv, mfn) = (self.hv, maddr.frame());
+        let record = hv.frames.refer(mfn, self.domid).ok_or(Fault)?;
+        let guard = ShortGuard { hv, mfn, record };
+        Ok(GuestPage { frame: hv.machine.frame(mfn).ok_or(Fault)?, _guard: guard })
+    }
+
+    /// The structure at `va`, whose page stays referenced, for reading and, if `write`, for answering in it.
+    #[inline(always)]
+    pub fn place<T: GuestBytes>(&self, va: u64, write: bool) -> Result<Place<'a, T>, Fault> {
+        let is_whole = va.is_multiple_of(8) && va as usize % PAGE_SIZE <= PAGE_SIZE - size_of::<T>();
+        let page = if is_whole { Some(self.page(va, write)?) } else { None };
+        Ok(Place { memory: *self, va, page, value: PhantomData })
     }
 
     /// Runs `f` on each page piece of `va..va + len`: the frame, the offset in it, and the range of
@@ -116,7 +178,7 @@ impl<'a> GuestMemory<'a> {
 
     /// Reads 32 bits at `va`: a port, the most frequent argument.
     #[inline(never)]
-    fn read_word(&self, va: u64) -> Result<u32, Fault> {
+    pub fn read_word(&self, va: u64) -> Result<u32, Fault> {
         if va.is_multiple_of(4) {
             return Ok(self.page(va, false)?.frame.load32(va as usize % PAGE_SIZE));
         }

@@ -13,7 +13,7 @@ pub use buddy::MAX_ORDER;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use frames::InspectedFrame;
 pub use frames::{Claim, Frames, Freed, Use};
-pub use guest::{Fault, GuestBytes, GuestMemory};
+pub use guest::{Fault, GuestBytes, GuestMemory, Place};
 pub use p2m::{Entry, Kind, MapError, P2m, Removed};
 pub use page::{HeldPage, PageGuard};
 pub use pool::TablePool;
