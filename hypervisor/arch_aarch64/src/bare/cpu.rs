@@ -62,6 +62,12 @@ pub fn this() -> u32 {
     reg::TPIDR_EL2.read() as u32
 }
 
+/// The same for an array of what each pCPU has.
+#[inline(always)]
+pub fn this_index() -> usize {
+    reg::TPIDR_EL2.read() as usize
+}
+
 /// The bugs to work around on any pCPU.
 #[inline(always)]
 pub fn bugs() -> Bugs {

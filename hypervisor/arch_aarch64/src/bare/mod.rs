@@ -23,7 +23,7 @@ mod vectors;
 pub use arm_regs::PrivateIrqs;
 pub use arm_regs::{Context, GuestRegs};
 pub use boot::Entry;
-pub use cpu::{Features, Unfit, park};
+pub use cpu::{Features, Unfit, park, this_index};
 pub use fault::panic;
 pub use frame::Frame;
 pub use gic::{Gic, GicInfo};

@@ -11,22 +11,39 @@ use lock::Once;
 /// The hypervisor, once it is complete.
 static HYPERVISOR: Once<&'static Hypervisor> = Once::new();
 
-/// For each pCPU what only it touches.
-struct Locals([UnsafeCell<Local>; MAX_CPUS]);
+/// What only one pCPU touches.
+struct Here {
+    /// The hypervisor, from when the pCPU runs guests.
+    hv: Option<&'static Hypervisor>,
+    local: Local,
+}
 
-// SAFETY: each element is reached only by its own pCPU, see `local`.
+/// That of each pCPU.
+struct Locals([UnsafeCell<Here>; MAX_CPUS]);
+
+// SAFETY: each element is reached only by its own pCPU, see `here`.
 unsafe impl Sync for Locals {}
 
-static LOCALS: Locals = Locals([const { UnsafeCell::new(Local::new(PcpuId(0))) }; MAX_CPUS]);
+static LOCALS: Locals =
+    Locals([const { UnsafeCell::new(Here { hv: None, local: Local::new(PcpuId(0)) }) }; MAX_CPUS]);
+
+/// Runs `f` with this pCPU's own state.
+#[inline(always)]
+fn here(f: impl FnOnce(&mut Here)) {
+    let Some(cell) = LOCALS.0.get(arch_aarch64::this_index()) else { return };
+    // SAFETY: only this pCPU takes this element; its handlers run with interrupts masked, one at a
+    // time, and `f`, which gets the reference, never comes back here.
+    f(unsafe { &mut *cell.get() });
+}
 
 /// Runs `f` with the hypervisor and this pCPU's own state.
 #[inline(always)]
 fn with(regs: &mut GuestRegs, f: impl FnOnce(&Hypervisor, &mut Local, &mut GuestRegs)) {
-    let Some(hv) = HYPERVISOR.get() else { return };
-    let Some(cell) = LOCALS.0.get(hv.machine.this_cpu().index()) else { return };
-    // SAFETY: only this pCPU takes this element; its handlers run with interrupts masked, one at a
-    // time, and `f`, which gets the reference, never comes back here.
-    f(hv, unsafe { &mut *cell.get() }, regs);
+    here(|here| {
+        if let Some(hv) = here.hv {
+            f(hv, &mut here.local, regs);
+        }
+    });
 }
 
 /// A guest trapped.
@@ -57,6 +74,7 @@ pub fn started() -> bool {
 /// Runs guests on this pCPU for ever.
 pub fn run() -> ! {
     let mut regs = GuestRegs::default();
+    here(|here| here.hv = HYPERVISOR.get().copied());
     with(&mut regs, |hv, local, regs| {
         local.id = hv.machine.this_cpu();
         hv.raise(local.id, Work::RESCHEDULE);
