@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::cpu_interface::MAX_LRS;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use super::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use lock::Mutex;
 
 /// Number of software-generated interrupts.
@@ -73,7 +73,7 @@ impl Bank {
             mail: AtomicU64::new(0),
             spi_hint: AtomicU32::new(0),
             parked_hint: AtomicU32::new(0),
-            senders: [const { AtomicU8::new(0) }; NR_SGIS as usize],
+            senders: core::array::from_fn(|_| AtomicU8::new(0)),
             inner: Mutex::new(BankInner {
                 block,
                 slots: [0; MAX_LRS],

@@ -40,6 +40,8 @@
 //! No LPIs, no extended ranges, no message-based SPIs. GICD_TYPER says so. WAKER reads as zero: never asleep.
 
 mod bank;
+#[cfg(test)]
+mod bank_loom;
 mod bits;
 mod block;
 mod cpu_interface;
@@ -57,6 +59,11 @@ mod single;
 mod spi;
 #[cfg(test)]
 mod tests;
+
+/// The atomics of the mailboxes; loom's stand in their place in its tests.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+}
 
 pub use cpu_interface::{CpuInterface, CpuView, MAX_LRS, hcr};
 pub use effects::{Effects, HwAction, HwBatch};

@@ -9,8 +9,16 @@ mod run_state;
 mod state;
 mod table;
 mod vcpu;
+mod vcpu_word;
+#[cfg(test)]
+mod vcpu_word_loom;
 mod vnuma;
 mod watchdog;
+
+/// The atomics of the words of vCPUs; loom's stand in their place in its tests.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU32, Ordering, fence};
+}
 
 pub use access::{Access, Ranges};
 pub use create::CreateError;

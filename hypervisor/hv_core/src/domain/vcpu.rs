@@ -1,5 +1,6 @@
 //! A virtual CPU.
 
+use super::vcpu_word::VcpuWord;
 use crate::event::VcpuEvents;
 use crate::pools::VcpuSched;
 use crate::runstate::Runstate;
@@ -10,12 +11,6 @@ use hal::{Domid, PcpuId};
 use lock::Mutex;
 use machine::Context;
 
-/// Waits for an interrupt.
-const BLOCKED: u32 = 1;
-/// Not brought up yet, or shut down.
-const DOWN: u32 = 2;
-/// One holder of a pause; the count fills the bits above.
-const PAUSE_ONE: u32 = 4;
 const NOWHERE: u32 = u32::MAX;
 
 /// A virtual CPU of a domain.
@@ -37,8 +32,8 @@ pub struct Vcpu {
     pub timer: Timer,
     /// The timeout of SCHEDOP_poll.
     pub poll_timer: Timer,
-    /// It runs if and only if this is zero.
-    state: AtomicU32,
+    /// Whether it may run.
+    state: VcpuWord,
     pcpu: AtomicU32,
 }
 
@@ -58,64 +53,61 @@ impl Vcpu {
             runstate: Runstate::new(now),
             timer: Timer::new(domid, id, TimerKind::Guest),
             poll_timer: Timer::new(domid, id, TimerKind::Poll),
-            state: AtomicU32::new(DOWN + pauses * PAUSE_ONE),
+            state: VcpuWord::new(pauses),
             pcpu: AtomicU32::new(NOWHERE),
         })
     }
 
     /// Whether nothing keeps it from running.
     pub fn is_runnable(&self) -> bool {
-        self.state.load(Ordering::Acquire) == 0
+        self.state.is_runnable()
     }
 
     /// Whether it waits for an interrupt.
     #[inline]
     pub fn is_blocked(&self) -> bool {
-        self.state.load(Ordering::SeqCst) & BLOCKED != 0
+        self.state.is_blocked()
     }
 
     /// Whether it is up (VGCF_online, PSCI CPU_ON).
     pub fn is_up(&self) -> bool {
-        self.state.load(Ordering::Acquire) & DOWN == 0
+        self.state.is_up()
     }
 
     /// Whether anyone pauses it.
     pub fn is_paused(&self) -> bool {
-        self.state.load(Ordering::Acquire) >= PAUSE_ONE
+        self.state.is_paused()
     }
 
     /// Marks it as waiting. The caller then looks for an interrupt once more, and tells the
     /// scheduler.
     pub(crate) fn set_blocked(&self) {
-        self.state.fetch_or(BLOCKED, Ordering::SeqCst);
+        self.state.set_blocked();
     }
 
     /// Ends its wait; true if it waited.
     pub(crate) fn clear_blocked(&self) -> bool {
-        // Most kicks find a vCPU that does not wait: look before writing.
-        self.state.load(Ordering::SeqCst) & BLOCKED != 0
-            && self.state.fetch_and(!BLOCKED, Ordering::SeqCst) & BLOCKED != 0
+        self.state.clear_blocked()
     }
 
     /// Takes it down; true if it was up.
     pub(crate) fn set_down(&self) -> bool {
-        self.state.fetch_or(DOWN, Ordering::SeqCst) & DOWN == 0
+        self.state.set_down()
     }
 
     /// Brings it up; true if it was down.
     pub(crate) fn set_up(&self) -> bool {
-        self.state.fetch_and(!(DOWN | BLOCKED), Ordering::SeqCst) & DOWN != 0
+        self.state.set_up()
     }
 
     /// Adds a pause.
     pub(crate) fn pause(&self) {
-        self.state.fetch_add(PAUSE_ONE, Ordering::SeqCst);
+        self.state.pause();
     }
 
     /// Takes away a pause that was added.
     pub(crate) fn unpause(&self) {
-        let before = self.state.fetch_sub(PAUSE_ONE, Ordering::SeqCst);
-        debug_assert!(before >= PAUSE_ONE, "unpause without pause");
+        self.state.unpause();
     }
 
     /// The pCPU that it is loaded on.

@@ -12,44 +12,12 @@
 //! A record of zero is a frame that nobody can refer to: free, absent, or kept by the hypervisor.
 
 use super::buddy::{Buddy, MAX_ORDER};
+use super::record::{self, CHARGED, COUNT, ENTRY_ONE, GUEST, OWNER, OWNER_SHIFT, TABLE, TABLE_ENTRIES};
 use core::sync::atomic::{AtomicU64, Ordering};
 use hal::{Domid, FrameMem as _, MachineOps as _, Mfn};
 use lock::Mutex;
 use machine::Machine;
 use xen_abi::Errno;
-
-/// References to the frame.
-const COUNT: u64 = 0xffff_ffff;
-const COUNT_MAX: u64 = COUNT;
-const OWNER_SHIFT: u32 = 32;
-const OWNER: u64 = 0xffff << OWNER_SHIFT;
-/// The frame holds a domain's memory, or a page that the hypervisor shares with the domain.
-const GUEST: u64 = 1 << 48;
-/// The frame holds tables of the domain: the guest can never reach it.
-const TABLE: u64 = 1 << 49;
-/// The frame counts as the domain's memory (tot_pages).
-const CHARGED: u64 = 1 << 50;
-/// One entry of a table that is in use; the count fills the bits from here on.
-const ENTRY_ONE: u64 = 1 << 52;
-/// Entries of a table.
-const TABLE_ENTRIES: u64 = 512;
-
-/// Whether a record is of a frame of `owner` that a guest may reach, and has room for one more reference.
-#[inline(always)]
-fn may_refer(record: u64, owner: Domid) -> bool {
-    let wanted = GUEST | u64::from(owner.raw()) << OWNER_SHIFT;
-    let count = record & COUNT;
-    record & (GUEST | OWNER) == wanted && count != 0 && count != COUNT_MAX
-}
-
-/// [`Frames::get`], when another pCPU changed the record in between.
-#[cold]
-#[inline(never)]
-fn get_again(record: &AtomicU64, owner: Domid) -> bool {
-    let taken = record
-        .fetch_update(Ordering::Acquire, Ordering::Relaxed, |now| may_refer(now, owner).then_some(now + 1));
-    taken.is_ok()
-}
 
 /// What a frame is allocated for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -293,11 +261,7 @@ impl Frames {
     #[inline(always)]
     pub(super) fn refer(&self, mfn: Mfn, owner: Domid) -> Option<&AtomicU64> {
         let record = self.record(mfn)?;
-        let now = record.load(Ordering::Relaxed);
-        let done = may_refer(now, owner)
-            && (record.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-                || get_again(record, owner));
-        done.then_some(record)
+        record::get(record, owner.raw()).then_some(record)
     }
 
     /// The owner of a frame that is in use.
@@ -325,16 +289,15 @@ impl Frames {
     /// As [`put`](Self::put), with the frame's record.
     #[inline(always)]
     pub(super) fn put_record(&self, mfn: Mfn, record: &AtomicU64) -> Option<Freed> {
-        let before = record.fetch_sub(1, Ordering::Release);
-        if before & COUNT == 1 { self.free_frame(mfn, record, before) } else { None }
+        let before = record::put(record)?;
+        self.free_frame(mfn, record, before)
     }
 
     /// The last reference to a frame is gone; its record was `before` until then.
     #[cold]
     #[inline(never)]
     fn free_frame(&self, mfn: Mfn, record: &AtomicU64, before: u64) -> Option<Freed> {
-        core::sync::atomic::fence(Ordering::Acquire);
-        record.store(0, Ordering::Relaxed);
+        record::clear(record);
         self.buddy.lock().free(mfn.0.wrapping_sub(self.base.0), 0);
         let owner = Domid::new((before >> OWNER_SHIFT) as u16)?;
         Some(Freed { owner, charged: before & CHARGED != 0 })

@@ -7,7 +7,15 @@ mod p2m;
 mod page;
 mod physmap;
 mod pool;
+mod record;
+#[cfg(test)]
+mod record_loom;
 mod window;
+
+/// The atomics of records; loom's stand in their place in its tests.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU64, Ordering, fence};
+}
 
 pub use buddy::MAX_ORDER;
 #[cfg(any(test, feature = "testkit"))]
