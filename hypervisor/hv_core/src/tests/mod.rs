@@ -17,6 +17,7 @@ mod hypfs;
 mod life;
 mod lock_order;
 mod memory;
+mod p2m;
 mod physmap;
 mod scheduling;
 mod settings;
