@@ -222,6 +222,19 @@ fn page_in_use_by_another_cannot_be_copied_from() {
     assert_eq!(kit.status(Grant(5, 12), Frame(MINE, own(2))), GNTST_okay);
 }
 
+/// Transitive grants are of version 2, and a page to be transferred is nobody's to copy.
+#[test]
+fn grants_of_other_kinds_are_not_copied_by() {
+    let kit = Kit::new();
+    let mine = Frame(MINE, own(2));
+    for kind in [GTF_invalid, GTF_accept_transfer, GTF_transitive] {
+        kit.world.grant(&kit.five, 12, kind, 0, own(4));
+        assert_eq!(kit.status(Grant(5, 12), mine), GNTST_general_error, "kind {kind}");
+        assert_eq!(kit.status(mine, Grant(5, 12)), GNTST_general_error, "kind {kind}");
+        assert_eq!(kit.world.grant_flags(&kit.five, 12), kind);
+    }
+}
+
 #[test]
 fn copy_leaves_the_marks_of_a_mapping() {
     let kit = Kit::new();

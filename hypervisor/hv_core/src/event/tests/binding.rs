@@ -180,6 +180,41 @@ fn vcpu_of_a_port_can_be_chosen_where_it_is_not_fixed() {
 }
 
 #[test]
+fn vcpu_of_a_port_outlives_its_peers_but_not_its_binding() {
+    let kit = Kit::new();
+    let theirs = kit.alloc(&kit.domu, 0);
+    assert_eq!(kit.bind_vcpu(&kit.domu, theirs, 1), Ok(()), "before there is a peer");
+    let ours = kit.bind(&kit.dom0, 5, theirs).unwrap();
+    assert_eq!(kit.status(&kit.domu, theirs), (EVTCHNSTAT_interdomain, 1));
+    kit.close(&kit.dom0, ours).unwrap();
+    assert_eq!(kit.status(&kit.domu, theirs), (EVTCHNSTAT_unbound, 1));
+    kit.bind(&kit.dom0, 5, theirs).unwrap();
+    assert_eq!(kit.status(&kit.domu, theirs), (EVTCHNSTAT_interdomain, 1));
+    kit.close(&kit.domu, theirs).unwrap();
+    assert_eq!(kit.status(&kit.domu, theirs), (EVTCHNSTAT_closed, 0));
+    assert_eq!(kit.alloc(&kit.domu, 0), theirs);
+    assert_eq!(kit.status(&kit.domu, theirs), (EVTCHNSTAT_unbound, 0));
+    assert_eq!(kit.bind_vcpu(&kit.domu, 0, 1), Err(Errno::EINVAL), "port 0 is nobody's");
+}
+
+#[test]
+fn event_of_a_closed_port_does_not_reach_its_next_binding() {
+    let kit = Kit::new();
+    let (ours, theirs) = kit.channel();
+    kit.take_events(&kit.domu);
+    kit.set_mask(&kit.domu, 1 << theirs);
+    kit.send(&kit.dom0, ours).unwrap();
+    assert_eq!(kit.pending(&kit.domu), 1 << theirs);
+    kit.close(&kit.domu, theirs).unwrap();
+    assert_eq!(kit.pending(&kit.domu), 0);
+    assert_eq!(kit.bind_ipi(&kit.domu, 0), Ok(theirs));
+    kit.unmask(&kit.domu, theirs).unwrap();
+    assert_eq!(kit.take_events(&kit.domu), 0);
+    kit.send(&kit.domu, theirs).unwrap();
+    assert_eq!(kit.take_events(&kit.domu), 1 << theirs);
+}
+
+#[test]
 fn port_that_the_caller_cannot_hear_of_is_closed_again() {
     let kit = Kit::new();
     let waiting = kit.alloc(&kit.dom0, 5);

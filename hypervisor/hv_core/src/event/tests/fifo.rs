@@ -163,6 +163,39 @@ fn masked_port_is_delivered_by_the_unmask_call() {
 }
 
 #[test]
+fn port_that_was_masked_on_its_queue_comes_again_with_the_unmasking() {
+    let kit = Kit::new();
+    kit.switch();
+    let port = kit.bind_ipi(&kit.domu, 0).unwrap();
+    kit.send(&kit.domu, port).unwrap();
+    kit.set_event_word(port, kit.event_word(port) | MASKED);
+    assert!(kit.take_upcall(&kit.domu, 0));
+    assert_eq!(kit.drain(0), [], "its handler passes it over, and takes it off the queue");
+    assert_eq!(kit.event_word(port), PENDING | MASKED);
+    // It has seen the upcall.
+    kit.world.put(&kit.domu, SHARED.addr(), &[0u64; 2]);
+    kit.send(&kit.domu, port).unwrap();
+    assert_eq!((kit.take_upcall(&kit.domu, 0), kit.drain(0)), (false, vec![]));
+    kit.unmask(&kit.domu, port).unwrap();
+    assert_eq!((kit.take_upcall(&kit.domu, 0), kit.drain(0)), (true, vec![port]));
+}
+
+#[test]
+fn port_on_a_queue_is_moved_by_its_next_event() {
+    let kit = Kit::new();
+    kit.switch();
+    let ports: Vec<u32> = (0..3).map(|_| kit.bind_ipi(&kit.domu, 0).unwrap()).collect();
+    let send_all = || ports.iter().for_each(|port| kit.send(&kit.domu, *port).unwrap());
+    send_all();
+    kit.set_priority(ports[2], EVTCHN_FIFO_PRIORITY_MAX).unwrap();
+    // It is on the old queue, and is not put on another while it is.
+    kit.send(&kit.domu, ports[2]).unwrap();
+    assert_eq!(kit.drain(0), ports);
+    send_all();
+    assert_eq!(kit.drain(0), [ports[2], ports[0], ports[1]]);
+}
+
+#[test]
 fn pending_two_level_events_come_again_in_the_fifo_interface() {
     let kit = Kit::new();
     let (ours, theirs) = kit.channel();

@@ -47,6 +47,38 @@ fn masked_port_becomes_pending_without_an_upcall() {
 }
 
 #[test]
+fn port_that_was_masked_while_pending_comes_again_with_the_unmasking() {
+    let kit = Kit::new();
+    let (ours, theirs) = kit.channel();
+    kit.send(&kit.dom0, ours).unwrap();
+    kit.set_mask(&kit.domu, 1 << theirs);
+    assert_eq!(kit.take_events(&kit.domu), 0, "its handler passes it over");
+    kit.send(&kit.dom0, ours).unwrap();
+    assert!(!kit.take_upcall(&kit.domu, 0), "it is pending already");
+    kit.unmask(&kit.domu, theirs).unwrap();
+    assert_eq!(kit.take_events(&kit.domu), 1 << theirs);
+}
+
+#[test]
+fn pending_event_stays_with_the_vcpu_that_was_told_of_it() {
+    let kit = Kit::new();
+    // On arm64 only vCPU 0 has its vcpu_info in the shared page.
+    kit.down(1);
+    kit.register_info(1, page(2), 0).unwrap();
+    kit.take_upcall(&kit.domu, 1);
+    kit.world.put(&kit.domu, page(2).addr(), &[0u64; 2]);
+    let (ours, theirs) = kit.channel();
+    kit.send(&kit.dom0, ours).unwrap();
+    kit.bind_vcpu(&kit.domu, theirs, 1).unwrap();
+    kit.send(&kit.dom0, ours).unwrap();
+    assert!(!kit.take_upcall(&kit.domu, 1));
+    assert_eq!(kit.take_events(&kit.domu), 1 << theirs);
+    kit.send(&kit.dom0, ours).unwrap();
+    assert!(kit.take_upcall(&kit.domu, 1));
+    assert!(!kit.take_upcall(&kit.domu, 0));
+}
+
+#[test]
 fn unmasking_what_is_not_pending_or_not_open_does_nothing() {
     let kit = Kit::new();
     let (_, theirs) = kit.channel();
