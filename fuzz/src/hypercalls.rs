@@ -6,22 +6,53 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hv_core::testkit::{ACT, Duel, World};
 
 /// Acts of an input: more take long, and find no more than two inputs.
 const MOST: usize = 400;
-/// The file that is told how many calls were issued, for who asks by this variable.
-const COUNT: &str = "XENOXIDE_FUZZ_COUNT";
-/// Calls after which the file is written.
-const STEP: u64 = 100_000;
+/// Calls after which the file with their count is written.
+const STEP: u64 = 10_000;
 
 thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
+static ASKED: OnceLock<Asked> = OnceLock::new();
+
+/// What the environment asks of a run.
+struct Asked {
+    /// The file that is told how many calls were issued.
+    count: Option<OsString>,
+    /// How many are enough.
+    enough: Option<u64>,
+    /// The file that is made when there are enough.
+    stop: Option<OsString>,
+}
+
+impl Asked {
+    fn read() -> Self {
+        let number = |name| env::var(name).ok().and_then(|value| value.parse().ok());
+        Self {
+            count: env::var_os("XENOXIDE_FUZZ_COUNT"),
+            enough: number("XENOXIDE_FUZZ_ENOUGH"),
+            stop: env::var_os("XENOXIDE_FUZZ_STOP"),
+        }
+    }
+}
+
+fn write(path: Option<&OsString>, text: &str) {
+    if let Some(path) = path
+        && let Err(error) = fs::write(path, text)
+    {
+        eprintln!("{}: {error}", path.display());
+    }
+}
 
 pub(crate) fn one_input(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(MOST * ACT)];
@@ -38,10 +69,12 @@ pub(crate) fn one_input(bytes: &[u8]) {
 fn count(calls: u64) {
     let before = CALLS.fetch_add(calls, Ordering::Relaxed);
     let after = before + calls;
-    if before / STEP != after / STEP
-        && let Some(path) = env::var_os(COUNT)
-        && let Err(error) = std::fs::write(&path, format!("{after}\n"))
-    {
-        eprintln!("{}: {error}", path.display());
+    let asked = ASKED.get_or_init(Asked::read);
+    let enough = asked.enough.is_some_and(|enough| before < enough && enough <= after);
+    if enough || before / STEP != after / STEP {
+        write(asked.count.as_ref(), &format!("{after}\n"));
+    }
+    if enough {
+        write(asked.stop.as_ref(), "enough\n");
     }
 }

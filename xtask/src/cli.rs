@@ -217,11 +217,14 @@ pub struct FuzzOptions {
     /// How long each target runs
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
+    /// Run the target hypercalls alone, until it has issued this many hypercalls
+    #[arg(long, value_name = "N", conflicts_with_all = ["target", "seconds"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub calls: Option<u64>,
     /// Afterwards copy inputs that reach new code into the repository's corpus
     #[arg(long)]
     pub keep: bool,
     /// Replay this file with the one target that is given, and do nothing else
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "keep"])]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "keep", "calls"])]
     pub input: Option<std::path::PathBuf>,
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use crate::cargo;
 use crate::cli::{Arch, FuzzOptions};
@@ -13,17 +14,33 @@ use crate::workspace::{Workspace, make_dir};
 
 /// Makes the compiler count which edges of the code an input passes, and note what is compared with what: the passes
 /// that libFuzzer reads. Its sanitizers are not in Debian's compiler; Rust's own checks take their place.
-const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares";
+const INSTRUMENTATION: [&str; 5] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+/// What an input passes here is not what is looked for: the models beside the core. They are the slower by half for it.
+const NOT_INSTRUMENTED: [&str; 3] = ["build-override", "package.hv_spec", "package.arch_fake"];
 /// Names the target to the engine.
 const TARGET: &str = "XENOXIDE_FUZZ_TARGET";
+/// The target that counts the hypercalls that it issues.
+const CALLS_TARGET: &str = "hypercalls";
+/// Names the file with its count.
+const COUNT: &str = "XENOXIDE_FUZZ_COUNT";
+/// How many calls are enough, and the file that it then makes.
+const ENOUGH: &str = "XENOXIDE_FUZZ_ENOUGH";
+const STOP: &str = "XENOXIDE_FUZZ_STOP";
 /// Seconds after which one input counts as one that does not end.
 const INPUT_SECONDS: u32 = 10;
 /// Memory that all inputs together may take.
 const MEMORY_MIB: u32 = 2048;
 /// Bytes of the longest input that is kept.
 const KEPT_BYTES: u64 = 400;
+/// Long inputs that a run for a number of calls begins with, and the bytes of each: those of the target's longest input.
+const LONG_INPUTS: u32 = 32;
+const LONG_BYTES: usize = 4800;
 /// Lines of the engine's last words that are shown of a failure.
 const SHOWN_LINES: usize = 40;
 
@@ -33,7 +50,8 @@ const SHOWN_LINES: usize = 40;
 /// When a target does not exist or an input makes one fail; the message says how to replay it.
 pub fn fuzz(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
     let corpus = workspace.root.join("fuzz/corpus");
-    let targets = choose(&options.target, targets(&corpus)?)?;
+    let asked = if options.calls.is_some() { vec![CALLS_TARGET.to_owned()] } else { options.target.clone() };
+    let targets = choose(&asked, targets(&corpus)?)?;
     let engine = build(workspace)?;
     if let Some(input) = &options.input {
         let [target] = &targets[..] else { bail!("--input is for one --target") };
@@ -42,7 +60,7 @@ pub fn fuzz(workspace: &Workspace, options: &FuzzOptions) -> Result<()> {
     }
     for target in &targets {
         let run = Run { workspace, engine: &engine, target, kept: corpus.join(target) };
-        run.fuzz(options.seconds)?;
+        run.fuzz(options.calls.map_or(Length::Seconds(options.seconds), Length::Calls))?;
         if options.keep {
             run.keep()?;
         }
@@ -75,11 +93,23 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = cargo::cargo(workspace);
     command
         .args(["build", "--quiet", "--package", "fuzz", "--features", "engine", "--bin", "fuzz_engine"])
-        .args(["--profile", "fuzz", "--target", triple])
-        .env("RUSTFLAGS", INSTRUMENTATION);
+        .args(["--profile", "fuzz", "--target", triple, "-Z", "profile-rustflags"])
+        .args(["--config", &format!("profile.fuzz.rustflags={INSTRUMENTATION:?}")]);
+    for part in NOT_INSTRUMENTED {
+        command.args(["--config", &format!("profile.fuzz.{part}.rustflags=[]")]);
+    }
     process::run(&mut command)?;
     step.done();
     Ok(workspace.target.join(triple).join("fuzz/fuzz_engine"))
+}
+
+/// When a run ends.
+#[derive(Clone, Copy)]
+enum Length {
+    /// After a time.
+    Seconds(u32),
+    /// After so many hypercalls.
+    Calls(u64),
 }
 
 /// One target's run.
@@ -97,15 +127,40 @@ impl Run<'_> {
         make_dir(self.workspace.target.join("fuzzing").join(self.target).join("corpus"))
     }
 
-    fn fuzz(&self, seconds: u32) -> Result<()> {
-        let step = report::step(format!("Fuzzing {} for {seconds} s", self.target));
+    fn fuzz(&self, length: Length) -> Result<()> {
+        let words = match length {
+            Length::Seconds(seconds) => format!("{seconds} s"),
+            Length::Calls(calls) => format!("{calls} calls"),
+        };
+        let step = report::step(format!("Fuzzing {} for {words}", self.target));
         let found = self.found()?;
         let failing = found.with_file_name("failing-");
+        let (count, stop) = (found.with_file_name("calls"), found.with_file_name("stop"));
+        for file in [&count, &stop] {
+            if file.exists() {
+                fs::remove_file(file)?;
+            }
+        }
         let mut command = self.engine();
+        command.env(COUNT, &count);
+        // New inputs go to the first.
+        let mut folders = vec![found.clone(), self.kept.clone()];
+        match length {
+            Length::Seconds(seconds) => {
+                command.arg(format!("-max_total_time={seconds}"));
+            }
+            // Long inputs from the start: what begins and ends each of them is no hypercall.
+            Length::Calls(calls) => {
+                command.env(ENOUGH, calls.to_string()).env(STOP, &stop);
+                command.arg(format!("-stop_file={}", stop.display())).arg("-len_control=0");
+                folders.push(self.long_inputs()?);
+            }
+        }
+        let started = Instant::now();
         command
-            .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}", failing.display()))
-            .args(["-print_final_stats=1".as_ref(), found.as_os_str(), self.kept.as_os_str()]);
+            .arg("-print_final_stats=1")
+            .args(&folders);
         let (passed, log) = self.logged(command)?;
         if !passed {
             let lines: Vec<_> = log.lines().collect();
@@ -122,8 +177,25 @@ impl Run<'_> {
         let Outcome { executions, edges, new } =
             outcome(&log).with_context(|| format!("libFuzzer's statistics are missing:\n{log}"))?;
         report::note(format!("{executions} executions, {edges} edges of code reached, {new} new inputs"));
+        if count.exists() {
+            let calls: u64 =
+                fs::read_to_string(&count)?.trim().parse().context("the engine's count of calls")?;
+            let seconds = started.elapsed().as_secs().max(1);
+            report::note(format!("{calls} hypercalls, {} a second", calls / seconds));
+        }
         step.done();
         Ok(())
+    }
+
+    /// A folder with a few long inputs of no meaning: libFuzzer by itself is slow to make inputs longer.
+    fn long_inputs(&self) -> Result<PathBuf> {
+        let folder = make_dir(self.found()?.with_file_name("long"))?;
+        let mut state = 1u64;
+        for n in 0..LONG_INPUTS {
+            let bytes: Vec<u8> = (0..LONG_BYTES).map(|_| (next(&mut state) >> 56) as u8).collect();
+            fs::write(folder.join(n.to_string()), bytes)?;
+        }
+        Ok(folder)
     }
 
     /// Copies found inputs into the repository that pass edges which none there does; short ones only.
@@ -176,6 +248,14 @@ impl Run<'_> {
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok((status.success(), String::from_utf8_lossy(&text).into_owned()))
     }
+}
+
+/// The next of a sequence of numbers that look random (xorshift64*).
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
 
 /// The file with the input that failed.

@@ -24,6 +24,9 @@ impl Frame<'_> {
         if self.slot.flags() & WATCHED != 0 {
             self.machine.after_read(self.mfn, self.page, offset, len);
         }
+        if self.machine.recorder.is_on() {
+            self.record(offset, len);
+        }
     }
 
     /// Whether a write needs only the store.

@@ -24,6 +24,7 @@ mod inspect;
 mod irq;
 mod machine;
 mod ram;
+mod reads;
 mod stage2;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ pub use frame::Frame;
 pub use guest::{Access, GuestFault};
 pub use irq::IrqLine;
 pub use machine::Machine;
+pub use reads::{Bytes, Meddling, Reads};
 pub use stage2::FakeStage2;
 pub use tlb::TlbEntry;
 pub use watch::{ReadCount, WatchId};

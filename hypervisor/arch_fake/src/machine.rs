@@ -10,6 +10,7 @@ use crate::guest::TranslateRules;
 use crate::hold::Holds;
 use crate::irq::Lines;
 use crate::ram::{PRIVATE, Ram, TABLE};
+use crate::reads::Recorder;
 use crate::stage2::FakeStage2;
 use crate::tlb::{Env, Tlb, TlbEntry};
 use crate::watch::Watches;
@@ -70,6 +71,7 @@ pub struct Machine {
     pub(crate) tlb: Mutex<Tlb>,
     pub(crate) caches: Caches,
     pub(crate) watches: Mutex<Watches>,
+    pub(crate) recorder: Recorder,
     pub(crate) holds: Holds,
     pub(crate) translate_rules: TranslateRules,
     tags: u32,
@@ -105,6 +107,7 @@ impl Machine {
             tlb: Mutex::new(Tlb::new(config.cpus as usize)),
             caches: Caches::new(config.caches),
             watches: Mutex::new(Watches::default()),
+            recorder: Recorder::default(),
             holds: Holds::default(),
             translate_rules: TranslateRules::new(config.va_base),
             tags: config.tags,

@@ -48,6 +48,12 @@ impl Page {
 
     /// Copies bytes out; each word is read once. The range must lie in the page.
     pub(crate) fn read(&self, offset: usize, buf: &mut [u8]) {
+        if offset == 0 && buf.len() == PAGE_SIZE {
+            for (bytes, word) in buf.chunks_exact_mut(8).zip(&self.words) {
+                bytes.copy_from_slice(&word.load(Ordering::Acquire).to_le_bytes());
+            }
+            return;
+        }
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
@@ -147,6 +153,11 @@ impl Ram {
     /// The contents of a slot's frame.
     pub(crate) fn page<'a>(&self, slot: &'a Slot) -> &'a Page {
         slot.page.get_or_init(|| Box::new(Page::new(self.fill)))
+    }
+
+    /// The contents of a frame, if it is RAM that was ever used.
+    pub(crate) fn used(&self, mfn: Mfn) -> Option<&Page> {
+        self.slot(mfn)?.page.get().map(|page| &**page)
     }
 
     /// The word at an address, wherever it lies.

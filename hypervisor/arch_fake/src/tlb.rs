@@ -8,7 +8,7 @@ use crate::machine::Faults;
 use crate::ram::{Ram, Slot, TABLE};
 use crate::stage2::{FakeStage2, is_malformed};
 use hal::{Gfn, Maddr, MapAttr, Mfn, PAGE_SHIFT, PcpuId, PteView, Stage2Format, Stage2Root};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const ROOT_LEVEL: u32 = FakeStage2::ROOT_LEVEL;
 /// Guest frames that exist.
@@ -95,6 +95,9 @@ pub(crate) struct Tlb {
     held: HashMap<Maddr, Held>,
     /// The root that each pCPU's guest runs under.
     active: Vec<Option<Stage2Root>>,
+    /// Roots, by table and tag, of whose tables every valid entry is cached: to speculate through them again would
+    /// change nothing.
+    complete: BTreeSet<(Mfn, u16)>,
 }
 
 /// Guest frames that an entry of this level covers.
@@ -142,6 +145,7 @@ impl Tlb {
             owners: HashMap::new(),
             held: HashMap::new(),
             active: vec![None; cpus],
+            complete: BTreeSet::new(),
         }
     }
 
@@ -170,7 +174,7 @@ impl Tlb {
         if let Some(active) = self.active.get_mut(cpu.index()) {
             *active = Some(root);
         }
-        if is_new {
+        if is_new && env.speculate && self.complete.insert((root.table, root.tag)) {
             self.speculate(env, root, 0, GUEST_FRAMES);
         }
     }
@@ -179,6 +183,13 @@ impl Tlb {
     pub(crate) fn deactivate(&mut self, cpu: PcpuId) {
         if let Some(active) = self.active.get_mut(cpu.index()) {
             *active = None;
+        }
+    }
+
+    /// Something of a root changed: unless it runs, and so is followed, it is to be looked through anew.
+    fn changed(&mut self, root: Stage2Root) {
+        if !self.active.contains(&Some(root)) {
+            self.complete.remove(&(root.table, root.tag));
         }
     }
 
@@ -284,7 +295,12 @@ impl Tlb {
         if low >= high || !self.track(env, table, this) {
             return;
         }
+        // Most entries of most tables are empty, and do no more than any other empty one.
+        let page = env.ram.used(table).filter(|_| self.held.is_empty());
         for gfn in (base(low, this.level)..high).step_by(span(this.level) as usize) {
+            if page.is_some_and(|page| page.load(word_in(table, this.level, gfn).page_offset() / 8) == 0) {
+                continue;
+            }
             if let PteView::Table(next) = self.fetch(env, table, this, gfn) {
                 let below = TableUse { level: this.level - 1, base: gfn, ..this };
                 self.speculate_table(env, next, below, low, high);
@@ -336,6 +352,7 @@ impl Tlb {
     ) {
         let table = word.frame();
         let mut uses = self.tables.remove(&table).unwrap_or_default();
+        uses.iter().for_each(|this| self.changed(this.root));
         uses.retain(|this| self.is_live(env.ram, table, this));
         if uses.is_empty() {
             slot.set(TABLE, false);
@@ -409,6 +426,7 @@ impl Tlb {
         }
         for word in words {
             for this in self.tables.get(&word.frame()).cloned().unwrap_or_default() {
+                self.changed(this.root);
                 self.speculate_word(env, this, word);
             }
         }
@@ -427,12 +445,14 @@ impl Tlb {
                 }
             }
         }
+        self.changed(root);
         self.speculate(env, root, gfn.0, end);
     }
 
     /// Removes all that a tag has.
     pub(crate) fn flush_tag(&mut self, env: Env<'_>, root: Stage2Root) {
         self.entries.retain(|key, _| key.tag != root.tag);
+        self.changed(root);
         self.speculate(env, root, 0, GUEST_FRAMES);
     }
 

@@ -1,6 +1,6 @@
 //! From a hypercall's number to what it does, who may name whom, and lists of hypercalls.
 
-use crate::{Call, Model, Outcome, PAGE, PageId, Subject, Verdict};
+use crate::{Call, Model, Outcome, PAGE, PageId, Reads, Subject, Verdict};
 use xen_abi::Errno;
 use xen_abi::xen::*;
 
@@ -8,13 +8,18 @@ use xen_abi::xen::*;
 pub(crate) type Ran = Result<Outcome, Errno>;
 
 impl Model {
-    /// A hypercall has been issued to the core, which made `outcome` of it. The model does the same, and panics where
-    /// it ends otherwise.
+    /// A hypercall has been issued to the core, which read `reads` and made `outcome` of it. The model does the same,
+    /// and panics where it ends otherwise.
     #[track_caller]
-    pub fn call(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Verdict {
+    pub fn call(&mut self, call: &Call, outcome: &Outcome, reads: &Reads, core: &dyn Subject) -> Verdict {
         self.argued.borrow_mut().clear();
         (self.tangled, self.disagreement) = (false, None);
+        self.begin_reads(reads);
+        let mut shared = self.shared_pages();
         let expected = self.run(call, outcome, core).unwrap_or_else(Outcome::Failed);
+        self.end_reads(core);
+        shared.append(&mut self.shared_pages());
+        self.check_reads(&shared);
         let is_changed = |(id, gfn): &(u16, u64)| {
             self.domains.get(id).is_none_or(|domain| domain.p2m.changed.contains(gfn))
         };
@@ -109,7 +114,7 @@ impl Model {
         KNOWN.iter().any(|known| u64::from(*known) == number)
     }
 
-    fn run(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
+    fn run(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
         if !Self::knows(call.number) {
             return Ok(*outcome);
         }
@@ -138,25 +143,24 @@ impl Model {
     }
 
     /// The bytes that the core has now at an address of a guest, as far as the model knows where that is.
-    pub(crate) fn core_bytes(&self, id: u16, va: u64, buf: &mut [u8], core: &impl Subject) {
-        for (n, byte) in buf.iter_mut().enumerate() {
-            let Some(at) = va.checked_add(n as u64) else { return };
+    pub(crate) fn core_bytes(&self, id: u16, va: u64, buf: &mut [u8], core: &dyn Subject) {
+        for (at, start, len) in Self::pieces(va, buf.len()).unwrap_or_default() {
             let page = self.domains.get(&id).and_then(|d| d.p2m.get(at >> 12)).map(|entry| entry.page);
             if let Some(mfn) = page.and_then(|page| self.pages.get(page).mfn) {
-                core.load(mfn, at as usize % PAGE, core::slice::from_mut(byte));
+                core.load(mfn, at as usize % PAGE, &mut buf[start..start + len]);
             }
         }
     }
 
     /// The bytes that the core has now in a page.
-    pub(crate) fn load_from_core(&self, page: PageId, offset: usize, buf: &mut [u8], core: &impl Subject) {
+    pub(crate) fn load_from_core(&self, page: PageId, offset: usize, buf: &mut [u8], core: &dyn Subject) {
         if let Some(mfn) = self.pages.get(page).mfn {
             core.load(mfn, offset, buf);
         }
     }
 
     /// multicall(list, count): each call's result goes to its entry; one that is to be issued again stops the list.
-    fn multicall(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
+    fn multicall(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
         let [list, count, ..] = call.args;
         let count = u64::from(count as u32);
         let stop = match outcome {
@@ -172,7 +176,11 @@ impl Model {
         for n in 0..count {
             let at = Self::element_at::<MulticallEntry>(list, n)?;
             let again = Outcome::Again([at, count - n, 0, 0, 0]);
-            let mut entry: MulticallEntry = self.fetch(call.caller, at)?;
+            let mut entry: MulticallEntry = match self.fetch_answered(call.caller, at) {
+                // It has not got so far as to read it.
+                Err(_) if stop == Some(n) => return Ok(again),
+                read => read?,
+            };
             let mut made = entry;
             self.core_bytes(call.caller, at, zerocopy::IntoBytes::as_mut_bytes(&mut made), core);
             let [a0, a1, a2, a3, a4, _] = entry.args;

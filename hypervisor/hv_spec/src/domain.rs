@@ -103,6 +103,12 @@ impl Domain {
         self.p2m.entries().map(|(gfn, entry)| (gfn, entry.kind)).collect()
     }
 
+    /// The first guest frames that are its own memory, `most` at most.
+    pub fn memory(&self, most: usize) -> Vec<u64> {
+        let memory = self.p2m.entries().filter(|(_, entry)| entry.kind == Kind::Ram);
+        memory.map(|(gfn, _)| gfn).take(most).collect()
+    }
+
     /// What it maps of others' grants: handle and guest frame.
     pub fn handles(&self) -> Vec<(u32, u64)> {
         self.mappings.iter().map(|(handle, m)| (*handle, m.gfn)).collect()
@@ -141,7 +147,7 @@ impl Model {
 
     /// The hypervisor has written into a domain's new shared page what it says about time: that is not modelled, and
     /// taken as it is.
-    pub fn adopt_shared_info(&mut self, id: u16, core: &impl Subject) {
+    pub fn adopt_shared_info(&mut self, id: u16, core: &dyn Subject) {
         let page = self.dom(id).shared_info.expect("a living domain has a shared page");
         let mfn = core.shared_info(id).expect("a living domain has a shared page");
         self.pages.bind(page, mfn);

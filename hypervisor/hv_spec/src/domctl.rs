@@ -19,7 +19,7 @@ const MAX_PAUSES: u32 = 255;
 
 impl Model {
     /// HYPERVISOR_domctl. One that goes on later is told to the model when it is done.
-    pub(crate) fn domctl(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
+    pub(crate) fn domctl(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
         let id = call.caller;
         let op: Domctl = self.fetch(id, call.args[0])?;
         if !(XEN_DOMCTL_INTERFACE_VERSION..=0x16).contains(&op.interface_version) {
@@ -97,7 +97,7 @@ impl Model {
         Ok(Outcome::Done(0))
     }
 
-    fn create_as_asked(&mut self, call: &Call, mut op: Domctl, core: &impl Subject) -> Ran {
+    fn create_as_asked(&mut self, call: &Call, mut op: Domctl, core: &dyn Subject) -> Ran {
         let asked: CreateDomain = op.read_payload();
         let common = asked.common;
         let limit = |asked: i32, least: u32, most: u32| match u32::try_from(asked) {

@@ -272,7 +272,7 @@ impl Model {
                 self.send(id, op.port)?;
             }
             EVTCHNOP_alloc_unbound => {
-                let mut op: EvtchnAllocUnbound = self.fetch(id, arg)?;
+                let mut op: EvtchnAllocUnbound = self.fetch_answered(id, arg)?;
                 let of = self.managed(id, op.dom)?;
                 let remote = if op.remote_dom == DOMID_SELF { id } else { op.remote_dom };
                 op.port = self.free_port(of)?;
@@ -280,18 +280,18 @@ impl Model {
                 return self.opened(call, of, op.port, &op);
             }
             EVTCHNOP_bind_interdomain => {
-                let mut op: EvtchnBindInterdomain = self.fetch(id, arg)?;
+                let mut op: EvtchnBindInterdomain = self.fetch_answered(id, arg)?;
                 let remote = self.named(id, op.remote_dom)?;
                 op.local_port = self.bind_interdomain(id, remote, op.remote_port)?;
                 return self.opened(call, id, op.local_port, &op);
             }
             EVTCHNOP_bind_virq => {
-                let mut op: EvtchnBindVirq = self.fetch(id, arg)?;
+                let mut op: EvtchnBindVirq = self.fetch_answered(id, arg)?;
                 op.port = self.bind_virq(id, op.virq, op.vcpu)?;
                 return self.opened(call, id, op.port, &op);
             }
             EVTCHNOP_bind_ipi => {
-                let mut op: EvtchnBindIpi = self.fetch(id, arg)?;
+                let mut op: EvtchnBindIpi = self.fetch_answered(id, arg)?;
                 self.has_vcpu(id, op.vcpu)?;
                 op.port = self.free_port(id)?;
                 self.bind(id, op.port, State::Ipi, op.vcpu);
@@ -307,7 +307,7 @@ impl Model {
                 self.close(id, op.port)?;
             }
             EVTCHNOP_status => {
-                let mut op: EvtchnStatus = self.fetch(id, arg)?;
+                let mut op: EvtchnStatus = self.fetch_answered(id, arg)?;
                 let of = self.managed(id, op.dom)?;
                 self.status(of, &mut op)?;
                 self.put(id, arg, &op)?;
@@ -339,7 +339,7 @@ impl Model {
                 return Ok(*outcome).filter_done();
             }
             EVTCHNOP_init_control => {
-                let mut op: EvtchnInitControl = self.fetch(id, arg)?;
+                let mut op: EvtchnInitControl = self.fetch_answered(id, arg)?;
                 self.put(id, arg, &op)?;
                 self.init_control(id, op.vcpu, op.control_gfn, op.offset)?;
                 op.link_bits = EVTCHN_FIFO_LINK_BITS as u8;

@@ -116,7 +116,8 @@ impl Model {
             self.dom_mut(owner).grants.uses.remove(&gref);
         }
         let at = self.entry(owner, gref).expect("a used entry exists");
-        if writers == 0 && (write || readers == 0) {
+        // A mark that no use made is the guest's own.
+        if write && writers == 0 {
             self.set_marks(at, |flags| flags & !GTF_writing);
         }
         if readers + writers == 0 {
@@ -142,7 +143,7 @@ impl Model {
         id: u16,
         op: &mut GnttabMapGrantRef,
         chosen: &GnttabMapGrantRef,
-        core: &impl Subject,
+        core: &dyn Subject,
     ) -> Status<()> {
         if op.flags & (GNTMAP_host_map | GNTMAP_device_map) == 0 {
             return Err(GNTST_bad_gntref);
@@ -173,7 +174,8 @@ impl Model {
         let is_it =
             |m: &crate::Mapping| (m.owner, m.gref, m.read_only, m.gfn) == (op.dom, op.ref_, read_only, gfn);
         let new = |m: &crate::Mapping| is_it(m) && !self.dom(id).mappings.contains_key(&m.handle);
-        let news: Vec<u32> = core.mappings(id).into_iter().filter(new).map(|m| m.handle).collect();
+        let news: Vec<u32> =
+            core.grants(id, false).mappings.into_iter().filter(new).map(|m| m.handle).collect();
         let answered = (chosen.status == GNTST_okay).then_some(chosen.handle);
         let handle = match answered.filter(|handle| news.contains(handle)).or(news.first().copied()) {
             Some(handle) => handle,
@@ -238,7 +240,7 @@ impl Model {
     }
 
     /// GNTTABOP_copy: first whose, then what, then how much.
-    fn copy(&mut self, id: u16, op: &GnttabCopy, core: &impl Subject) -> Status<()> {
+    fn copy(&mut self, id: u16, op: &GnttabCopy, core: &dyn Subject) -> Status<()> {
         let (from_grant, to_grant) = (op.flags & GNTCOPY_source_gref != 0, op.flags & GNTCOPY_dest_gref != 0);
         let from_owner = self.side_owner(id, &op.source, from_grant)?;
         let to_owner = self.side_owner(id, &op.dest, to_grant)?;
@@ -257,7 +259,7 @@ impl Model {
         op: &GnttabCopy,
         source: PageId,
         dest: PageId,
-        core: &impl Subject,
+        core: &dyn Subject,
     ) -> Status<()> {
         let (from, to, len) =
             (usize::from(op.source.offset), usize::from(op.dest.offset), usize::from(op.len));
@@ -265,7 +267,7 @@ impl Model {
             return Err(GNTST_bad_copy_arg);
         }
         let mut bytes = vec![0; len];
-        self.pages.read(source, from, &mut bytes);
+        self.look(source, from, &mut bytes);
         // What becomes of ranges that overlap is nowhere said.
         if source == dest && from < to + len && to < from + len {
             self.load_from_core(dest, to, &mut bytes, core);
@@ -331,7 +333,7 @@ impl Model {
         &mut self,
         call: &Call,
         outcome: &Outcome,
-        core: &impl Subject,
+        core: &dyn Subject,
         mut f: impl FnMut(&mut Self, &mut T, &T),
     ) -> Ran {
         let [cmd, list, count, ..] = call.args;
@@ -344,7 +346,7 @@ impl Model {
         };
         let mut at = list;
         for _ in 0..count - left {
-            let mut op: T = self.fetch(call.caller, at)?;
+            let mut op: T = self.fetch_answered(call.caller, at)?;
             let mut made = T::new_zeroed();
             self.core_bytes(call.caller, at, made.as_mut_bytes(), core);
             f(self, &mut op, &made);
@@ -355,7 +357,7 @@ impl Model {
     }
 
     /// HYPERVISOR_grant_table_op.
-    pub(crate) fn grant_table_op(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
+    pub(crate) fn grant_table_op(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
         let [cmd, list, count, ..] = call.args;
         let id = call.caller;
         match cmd as u32 {

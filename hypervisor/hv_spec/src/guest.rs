@@ -24,7 +24,7 @@ impl Model {
     }
 
     /// Pieces of `len` bytes at an address that each lie in one page: address, start, length.
-    fn pieces(gaddr: u64, len: usize) -> Result<Vec<(u64, usize, usize)>, Fault> {
+    pub(crate) fn pieces(gaddr: u64, len: usize) -> Result<Vec<(u64, usize, usize)>, Fault> {
         let (mut all, mut done) = (Vec::new(), 0);
         while done < len {
             let at = gaddr.checked_add(done as u64).ok_or(Fault)?;
@@ -43,7 +43,7 @@ impl Model {
             if self.pages.get(page).owner != id {
                 return Err(Fault);
             }
-            self.pages.read(page, at as usize % PAGE, &mut buf[start..start + len]);
+            self.look(page, at as usize % PAGE, &mut buf[start..start + len]);
         }
         Ok(())
     }
@@ -66,6 +66,16 @@ impl Model {
         let mut value = T::new_zeroed();
         self.fetch_bytes(id, va, value.as_mut_bytes())?;
         Ok(value)
+    }
+
+    /// Reads a structure that is answered in its place. One that lies in one page is refused if it cannot be written: what
+    /// cannot be answered is not begun.
+    pub(crate) fn fetch_answered<T: Plain>(&self, id: u16, va: u64) -> Result<T, Fault> {
+        if va as usize % PAGE + size_of::<T>() <= PAGE {
+            self.argued.borrow_mut().insert((id, va >> 12));
+            self.at(id, va, true)?;
+        }
+        self.fetch(id, va)
     }
 
     /// Writes a structure.

@@ -24,11 +24,13 @@ mod guest;
 mod memory_op;
 mod p2m;
 mod pages;
+mod reads;
 
-pub use compare::{Frame, Mapping, Port, PortKind, Subject, Use};
+pub use compare::{FEW_GRANTS, Frame, Grants, LOW_DOMAINS, Mapping, Port, PortKind, Subject, Use};
 pub use domain::{Domain, NewDomain};
 pub use p2m::{Entry, Kind};
 pub use pages::PageId;
+pub use reads::{Bytes, Reads};
 
 use core::cell::RefCell;
 use domain::VirqHandlers;
@@ -77,6 +79,8 @@ pub struct Model {
     limits: Limits,
     /// Guest frames in which the call under way has looked for arguments.
     argued: RefCell<BTreeSet<(u16, u64)>>,
+    /// What the core read in the call under way.
+    ledger: RefCell<reads::Ledger>,
     /// The call under way has changed them.
     tangled: bool,
     /// What first was not as it should be in the call under way.

@@ -12,7 +12,7 @@ const CMD_BITS: u32 = 6;
 const MAX_ORDER: u32 = 9;
 
 impl Model {
-    pub(crate) fn memory_op(&mut self, call: &Call, outcome: &Outcome, core: &impl Subject) -> Ran {
+    pub(crate) fn memory_op(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
         let [cmd, arg, ..] = call.args;
         let (op, start) = ((cmd & ((1 << CMD_BITS) - 1)) as u32, cmd >> CMD_BITS);
         let id = call.caller;
@@ -93,7 +93,7 @@ impl Model {
     }
 
     /// A list of extents; the answer is how many were done.
-    fn extents(&mut self, call: &Call, op: u32, start: u64, outcome: &Outcome, core: &impl Subject) -> Ran {
+    fn extents(&mut self, call: &Call, op: u32, start: u64, outcome: &Outcome, core: &dyn Subject) -> Ran {
         let request: MemoryReservation = self.fetch(call.caller, call.args[1])?;
         let (count, order) = (request.nr_extents, request.extent_order);
         if start >= count || order > MAX_ORDER || count > u64::MAX >> CMD_BITS {

@@ -54,6 +54,51 @@ pub(crate) struct P2m {
     pub(crate) pool: Option<u64>,
     /// Guest frames whose entries have changed since the last look at the core.
     pub(crate) changed: BTreeSet<u64>,
+    /// Pages of entries that came or went.
+    pub(crate) touched: Vec<PageId>,
+    tally: Tally,
+}
+
+/// What the entries come to. It could be counted anew each time, and a look at everything does; in between it is kept.
+#[derive(Debug, Default, PartialEq)]
+struct Tally {
+    /// Entries that hold each page.
+    holds: BTreeMap<PageId, u64>,
+    /// Entries in each GiB.
+    large: BTreeMap<u64, u64>,
+    /// Entries that are no block in each 2 MiB.
+    small: BTreeMap<u64, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, gfn: u64, entry: Entry) {
+        if entry.kind.holds() {
+            *self.holds.entry(entry.page).or_default() += 1;
+        }
+        *self.large.entry(gfn >> 18).or_default() += 1;
+        if !entry.block {
+            *self.small.entry(gfn / BLOCK).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, gfn: u64, entry: Entry) {
+        if entry.kind.holds() {
+            less(&mut self.holds, entry.page);
+        }
+        less(&mut self.large, gfn >> 18);
+        if !entry.block {
+            less(&mut self.small, gfn / BLOCK);
+        }
+    }
+}
+
+/// One less of a thing; of the last nothing is left.
+fn less<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+    let count = counts.get_mut(&key).expect("it was counted");
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(&key);
+    }
 }
 
 /// Frames of a block.
@@ -75,10 +120,19 @@ impl P2m {
     /// Tables below the root: one for each GiB in which there is anything, one for each 2 MiB in which there is
     /// anything but a block.
     pub(crate) fn tables(&self) -> u64 {
-        let large: BTreeSet<u64> = self.entries.keys().map(|gfn| gfn >> 18).collect();
-        let small: BTreeSet<u64> =
-            self.entries.iter().filter(|(_, e)| !e.block).map(|(gfn, _)| gfn / BLOCK).collect();
-        (large.len() + small.len()) as u64
+        (self.tally.large.len() + self.tally.small.len()) as u64
+    }
+
+    /// How many entries hold a page.
+    pub(crate) fn holds(&self, page: PageId) -> u64 {
+        self.tally.holds.get(&page).copied().unwrap_or(0)
+    }
+
+    /// Counts anew what is kept of the entries.
+    pub(crate) fn recount(&self) {
+        let mut tally = Tally::default();
+        self.entries.iter().for_each(|(gfn, entry)| tally.add(*gfn, *entry));
+        assert_eq!(self.tally, tally, "the specification's own counts");
     }
 
     /// Whether this many tables more can be had.
@@ -104,8 +158,11 @@ impl P2m {
             return Err(Errno::ENOMEM);
         }
         for (at, page) in (gfn..).zip(pages) {
-            self.entries.insert(at, Entry { page: *page, kind, block });
+            let entry = Entry { page: *page, kind, block };
+            self.entries.insert(at, entry);
+            self.tally.add(at, entry);
             self.changed.insert(at);
+            self.touched.push(*page);
         }
         self.max_gfn = self.max_gfn.max(end - 1);
         Ok(())
@@ -113,25 +170,33 @@ impl P2m {
 
     /// Takes an entry out. A block around it is split, which takes a table.
     pub(crate) fn remove(&mut self, gfn: u64) -> Result<Option<Entry>, Errno> {
-        let Some(entry) = self.get(gfn) else { return Ok(None) };
+        let Some(mut entry) = self.get(gfn) else { return Ok(None) };
         if entry.block {
             if !self.has_tables(1) {
                 return Err(Errno::ENOMEM);
             }
             let first = gfn / BLOCK * BLOCK;
-            for (_, entry) in self.entries.range_mut(first..first + BLOCK) {
+            for (gfn, entry) in self.entries.range_mut(first..first + BLOCK) {
+                self.tally.remove(*gfn, *entry);
                 entry.block = false;
+                self.tally.add(*gfn, *entry);
             }
             self.changed.extend(first..first + BLOCK);
+            entry.block = false;
         }
+        self.entries.remove(&gfn);
+        self.tally.remove(gfn, entry);
         self.changed.insert(gfn);
-        Ok(self.entries.remove(&gfn))
+        self.touched.push(entry.page);
+        Ok(Some(entry))
     }
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) {
         self.changed.extend(self.entries.keys());
+        self.touched.extend(self.entries.values().map(|entry| entry.page));
         self.entries.clear();
+        self.tally = Tally::default();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pages: whose they are and what is in them. A page lives as long as somebody holds it.
 
 use crate::{Model, PAGE};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A page, by a number that is never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,8 +18,13 @@ pub(crate) struct Page {
     pub(crate) mfn: Option<u64>,
     /// Its bytes; none is a page of zeroes.
     bytes: Option<Box<[u8; PAGE]>>,
-    /// Written since the last look at the core.
-    pub(crate) dirty: bool,
+}
+
+impl Page {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8; PAGE] {
+        self.bytes.as_deref().unwrap_or(&[0; PAGE])
+    }
 }
 
 /// All pages.
@@ -28,6 +33,14 @@ pub(crate) struct Pages {
     all: BTreeMap<PageId, Page>,
     /// The page of each frame that is known.
     by_mfn: BTreeMap<u64, PageId>,
+    /// Pages that count as each domain's memory.
+    charged: BTreeMap<u16, u64>,
+    /// Pages that were written, held or let go since the last look at the core.
+    touched: BTreeSet<PageId>,
+    /// Pages that perhaps nobody holds any more.
+    loose: Vec<PageId>,
+    /// Pages that were held beside the maps when it was last asked which are loose.
+    kept: BTreeSet<PageId>,
     next: u64,
 }
 
@@ -36,16 +49,28 @@ impl Pages {
     pub(crate) fn alloc(&mut self, owner: u16, charged: bool) -> PageId {
         let id = PageId(self.next);
         self.next += 1;
-        self.all.insert(id, Page { owner, charged, mfn: None, bytes: None, dirty: true });
+        self.all.insert(id, Page { owner, charged, mfn: None, bytes: None });
+        if charged {
+            *self.charged.entry(owner).or_default() += 1;
+        }
+        self.touched.insert(id);
+        self.loose.push(id);
         id
+    }
+
+    /// Nobody holds the page.
+    fn free(&mut self, id: PageId) {
+        let Some(page) = self.all.remove(&id) else { return };
+        if let Some(mfn) = page.mfn {
+            self.by_mfn.remove(&mfn);
+        }
+        if page.charged {
+            *self.charged.get_mut(&page.owner).expect("it was counted") -= 1;
+        }
     }
 
     pub(crate) fn get(&self, id: PageId) -> &Page {
         &self.all[&id]
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (PageId, &Page)> {
-        self.all.iter().map(|(id, page)| (*id, page))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,21 +96,14 @@ impl Pages {
     }
 
     pub(crate) fn read(&self, id: PageId, offset: usize, buf: &mut [u8]) {
-        match &self.all[&id].bytes {
-            Some(bytes) => buf.copy_from_slice(&bytes[offset..offset + buf.len()]),
-            None => buf.fill(0),
-        }
+        buf.copy_from_slice(&self.all[&id].bytes()[offset..offset + buf.len()]);
     }
 
     pub(crate) fn write(&mut self, id: PageId, offset: usize, bytes: &[u8]) {
         let page = self.all.get_mut(&id).expect("a held page");
         let data = page.bytes.get_or_insert_with(|| Box::new([0; PAGE]));
         data[offset..offset + bytes.len()].copy_from_slice(bytes);
-        page.dirty = true;
-    }
-
-    pub(crate) fn set_clean(&mut self, id: PageId) {
-        self.all.get_mut(&id).expect("a held page").dirty = false;
+        self.touched.insert(id);
     }
 
     pub(crate) fn load32(&self, id: PageId, offset: usize) -> u32 {
@@ -110,27 +128,70 @@ impl Pages {
 
     /// Pages that count as memory of a domain.
     pub(crate) fn charged_to(&self, owner: u16) -> u64 {
-        self.all.values().filter(|page| page.charged && page.owner == owner).count() as u64
+        self.charged.get(&owner).copied().unwrap_or(0)
+    }
+
+    /// Counts anew what is kept of the pages.
+    pub(crate) fn recount(&self) {
+        for (owner, kept) in &self.charged {
+            let counted = self.all.values().filter(|page| page.charged && page.owner == *owner).count();
+            assert_eq!(*kept, counted as u64, "the specification's own count of d{owner}'s memory");
+        }
     }
 }
 
 impl Model {
-    /// How often each page is held: by entries of maps, by mappings of grants, and by the hypervisor for a domain.
-    pub(crate) fn holders(&self) -> BTreeMap<PageId, u64> {
-        let mut held = BTreeMap::new();
-        let mut hold = |id: PageId| *held.entry(id).or_default() += 1;
+    /// How often pages are held by mappings of grants, and by the hypervisor for a domain.
+    pub(crate) fn kept(&self) -> BTreeMap<PageId, u64> {
+        let mut kept = BTreeMap::new();
+        let mut hold = |id: PageId| *kept.entry(id).or_default() += 1;
         for domain in self.domains.values() {
-            domain.p2m.entries().filter(|(_, e)| e.kind.holds()).for_each(|(_, e)| hold(e.page));
             domain.mappings.values().for_each(|m| hold(m.page));
             domain.held().into_iter().for_each(&mut hold);
         }
-        held
+        kept
+    }
+
+    /// How often a page is held: by entries of maps, and otherwise.
+    pub(crate) fn holders(&self, id: PageId, kept: &BTreeMap<PageId, u64>) -> u64 {
+        let entries: u64 = self.domains.values().map(|domain| domain.p2m.holds(id)).sum();
+        entries + kept.get(&id).copied().unwrap_or(0)
     }
 
     /// Pages that nobody holds are free.
     pub(crate) fn collect(&mut self) {
-        let held = self.holders();
-        self.pages.all.retain(|id, _| held.contains_key(id));
-        self.pages.by_mfn.retain(|_, id| held.contains_key(id));
+        let kept = self.kept();
+        self.note_touched();
+        let before = core::mem::replace(&mut self.pages.kept, kept.keys().copied().collect());
+        self.pages.touched.extend(&before);
+        for id in core::mem::take(&mut self.pages.loose).into_iter().chain(before) {
+            if self.holders(id, &kept) == 0 {
+                self.pages.free(id);
+            }
+        }
+    }
+
+    /// Has the pages of entries that came or went among those to look at.
+    fn note_touched(&mut self) {
+        for domain in self.domains.values_mut() {
+            for id in core::mem::take(&mut domain.p2m.touched) {
+                self.pages.touched.insert(id);
+                self.pages.loose.push(id);
+            }
+        }
+    }
+
+    /// The pages to look at, and whether perhaps they were written: all, or those of which anything may have changed
+    /// since the last look.
+    pub(crate) fn take_touched(&mut self, all: bool, kept: &BTreeMap<PageId, u64>) -> Vec<(PageId, bool)> {
+        self.note_touched();
+        let touched = core::mem::take(&mut self.pages.touched);
+        if all {
+            return self.pages.all.keys().map(|id| (*id, true)).collect();
+        }
+        let held =
+            kept.keys().chain(&self.pages.kept).filter(|id| !touched.contains(id)).collect::<BTreeSet<_>>();
+        let pages = touched.iter().map(|id| (*id, true)).chain(held.into_iter().map(|id| (*id, false)));
+        pages.filter(|(id, _)| self.pages.all.contains_key(id)).collect()
     }
 }

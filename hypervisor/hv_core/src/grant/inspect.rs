@@ -32,9 +32,9 @@ pub(crate) struct InspectedMapping {
 }
 
 impl DomainGrants {
-    /// What it holds now.
-    pub(crate) fn inspect(&self) -> Inspected {
-        let (frames, active) = self.table.lock().inspect();
+    /// What it holds now; of the entries the first `most`.
+    pub(crate) fn inspect(&self, most: usize) -> Inspected {
+        let (frames, active) = self.table.lock().inspect(most);
         let active = active
             .into_iter()
             .map(|(gref, readers, writers)| InspectedUse { gref, readers, writers })

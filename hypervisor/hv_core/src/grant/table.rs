@@ -92,9 +92,9 @@ impl Table {
 
     /// The frames, and the entries in use: reference, readers, writers.
     #[cfg(any(test, feature = "testkit"))]
-    pub(super) fn inspect(&self) -> (Vec<Mfn>, Vec<(u32, u32, u32)>) {
+    pub(super) fn inspect(&self, most: usize) -> (Vec<Mfn>, Vec<(u32, u32, u32)>) {
         let used = |(n, a): (usize, &Active)| (n as u32, a.readers, a.writers);
-        let active = self.active.iter().enumerate().map(used).filter(|a| a.1 + a.2 != 0).collect();
+        let active = self.active.iter().enumerate().take(most).map(used).filter(|a| a.1 + a.2 != 0).collect();
         (self.frames.iter().map(HeldPage::mfn).collect(), active)
     }
 
@@ -134,7 +134,7 @@ impl Table {
             owner.guest_page(hv, gfn)
         };
         let Some(page) = page else {
-            unmark(frame, at, !writing, !in_use);
+            unmark(frame, at, write && !writing, !in_use);
             return Err(GrantError(GNTST_bad_page));
         };
         *count = more;
@@ -153,8 +153,9 @@ impl Table {
         let count = if write { &mut active.writers } else { &mut active.readers };
         *count = count.saturating_sub(1);
         let (reading, writing) = (active.readers != 0, active.writers != 0);
+        // A mark of writing that no use made is the guest's own, and stays.
         if !writing && (write || !reading) {
-            unmark(frame, at, !writing, !reading && !writing);
+            unmark(frame, at, write, !reading);
         }
     }
 

@@ -22,10 +22,13 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
-use hal::{Domid, Gaddr, MachineOps as _, Stage2Format as _};
-use hv_spec::{Limits, Model, NewDomain, Outcome, Verdict};
-use machine::Stage2;
-use machine::fake::catch_end;
+use hal::{Domid, Gaddr, MachineOps as _, Mfn, Stage2Format as _};
+use hv_spec::{Bytes, Limits, Model, NewDomain, Outcome, Reads, Verdict};
+use machine::fake::{Meddling, catch_end};
+use machine::{Stage2, fake};
+#[cfg(test)]
+use xen_abi::xen::__HYPERVISOR_event_channel_op;
+use xen_abi::xen::__HYPERVISOR_multicall;
 use xen_abi::{Errno, Plain};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -37,8 +40,10 @@ const OTHERS: [u16; 2] = [1, 2];
 const MAX_PAGES: u64 = 0x1000;
 /// Tables of the pool of a domain that is made at the start.
 const TABLES: u64 = 32;
-/// Acts between two looks at everything.
-const LOOK: u64 = 64;
+/// Kinds of acts from here on are those of lower numbers, with a guest that changes arguments while they are read.
+const MEDDLED: u8 = 160;
+/// Calls between two looks at everything.
+const LOOK: u64 = 256;
 
 /// The operands of an act.
 type With = [u8; ACT - 2];
@@ -50,6 +55,8 @@ pub struct Duel {
     model: Model,
     /// Acts that are to come.
     acts: VecDeque<[u8; ACT]>,
+    /// What the guest does to the arguments of the calls of this act while they are read.
+    meddling: Option<Meddling>,
     /// A call is under way: what it finds in between is not again broken up.
     inside: bool,
     /// Channels that wait for a peer: domain, port, peer.
@@ -77,7 +84,7 @@ impl Duel {
     pub fn within(world: World) -> Self {
         let model = Self::model(&world);
         let (acts, unbound, done) = (VecDeque::new(), Vec::new(), BTreeMap::new());
-        let mut duel = Self { world, model, acts, inside: false, unbound, calls: 0, done };
+        let mut duel = Self { world, model, acts, meddling: None, inside: false, unbound, calls: 0, done };
         duel.begin();
         duel
     }
@@ -186,6 +193,24 @@ impl Duel {
             self.revive(id, with);
             return;
         }
+        let meddled = (kind >= MEDDLED).then(|| {
+            let [.., len, ahead, after, bits] = with;
+            let after = usize::from(if after < 200 { after % 6 } else { after - 200 });
+            Meddling {
+                frames: Vec::new(),
+                after,
+                ahead: usize::from(ahead % 16) * 4,
+                len: 1 + usize::from(len % 32),
+                bits: bits | 1,
+            }
+        });
+        let before = core::mem::replace(&mut self.meddling, meddled);
+        self.carry_out(id, kind, with);
+        self.meddling = before;
+    }
+
+    /// The same, with what the guest does to its memory meanwhile.
+    fn carry_out(&mut self, id: u16, kind: u8, with: With) {
         match kind % 40 {
             0..3 => self.extents(id, with),
             3 => self.add_to_physmap(id, with),
@@ -237,28 +262,56 @@ impl Duel {
     }
 
     /// Issues one part of a hypercall to the core.
-    fn issue(&mut self, caller: &Arc<Domain>, number: u64, args: [u64; 5]) -> Outcome {
+    fn issue(
+        &mut self,
+        caller: &Arc<Domain>,
+        number: u64,
+        args: [u64; 5],
+        meddling: Option<Meddling>,
+    ) -> (Outcome, Reads) {
         let hv = self.world.hv;
         hv.machine.set_stage2(caller.root);
         self.calls += 1;
+        hv.machine.record_reads(meddling);
         let call = Call { hv, domain: caller, vcpu: caller.vcpu(0).expect("a caller has a vCPU"), args };
         let outcome = match catch_end(|| dispatch(&call, number)).expect("nobody ends the machine") {
             Ok(Flow::Done(value)) => Outcome::Done(value),
             Ok(Flow::Again(args)) => Outcome::Again(args),
             Err(errno) => Outcome::Failed(errno),
         };
+        let reads = hv.machine.take_reads();
         self.world.reap();
-        outcome
+        let bytes = |read: fake::Bytes| Bytes { mfn: read.mfn.0, offset: read.offset, bytes: read.bytes };
+        let reads = Reads {
+            list: reads.list.into_iter().map(bytes).collect(),
+            stored: reads.stored.into_iter().map(bytes).collect(),
+        };
+        if !reads.stored.is_empty() {
+            self.note("arguments changed while they were read");
+        }
+        (outcome, reads)
     }
 
     /// Tells the model what the core did, and looks at the core.
-    fn judge(&mut self, id: u16, number: u64, args: [u64; 5], outcome: &Outcome) {
+    fn judge(&mut self, id: u16, number: u64, args: [u64; 5], outcome: &Outcome, reads: &Reads) {
         let call = hv_spec::Call { caller: id, vcpu: 0, number, args };
-        if self.model.call(&call, outcome, &Eyes(&self.world)) == Verdict::Unknown {
+        if self.model.call(&call, outcome, reads, &Eyes(&self.world)) == Verdict::Unknown {
             self.start_over();
             return;
         }
         self.look(self.calls.is_multiple_of(LOOK));
+    }
+
+    /// Issues a hypercall, and tells the model that the core read all of that `times` times.
+    #[cfg(test)]
+    pub(crate) fn call_that_reads(&mut self, times: usize) {
+        use xen_abi::event_channel::{EVTCHNOP_send, EvtchnSend};
+        self.put(1, ARGS, &EvtchnSend { port: 1 });
+        let caller = self.caller(1).expect("d1 is there");
+        let (number, args) = (__HYPERVISOR_event_channel_op.into(), [EVTCHNOP_send.into(), ARGS.0, 0, 0, 0]);
+        let (outcome, mut reads) = self.issue(&caller, number, args, None);
+        reads.list = vec![core::mem::take(&mut reads.list); times].concat();
+        self.judge(1, number, args, &outcome, &reads);
     }
 
     /// Issues a hypercall until it ends, with acts in between. `None` when the caller ended first.
@@ -266,8 +319,14 @@ impl Duel {
         let mut args = args;
         for _ in 0..10_000 {
             let caller = self.caller(id)?;
-            let outcome = self.issue(&caller, number.into(), args);
-            self.judge(id, number.into(), args, &outcome);
+            // A list of calls may have anything for arguments, its own answers too.
+            let meddling = self.meddling.clone().filter(|_| number != __HYPERVISOR_multicall);
+            let meddling = meddling.map(|how| {
+                let frames = self.model.argument_frames(id, LISTS.frame().0..ARGS.frame().0 + 1);
+                Meddling { frames: frames.into_iter().map(Mfn).collect(), ..how }
+            });
+            let (outcome, reads) = self.issue(&caller, number.into(), args, meddling);
+            self.judge(id, number.into(), args, &outcome, &reads);
             match outcome {
                 Outcome::Done(value) => return Some(Ok(value)),
                 Outcome::Failed(errno) => return Some(Err(errno)),
@@ -290,12 +349,12 @@ impl Duel {
         let mut next = args;
         for _ in 0..10_000 {
             let caller = self.caller(id)?;
-            let outcome = self.issue(&caller, number.into(), next);
+            let (outcome, reads) = self.issue(&caller, number.into(), next, None);
             if let Outcome::Again(more) = outcome {
                 next = more;
                 continue;
             }
-            self.judge(id, number.into(), args, &outcome);
+            self.judge(id, number.into(), args, &outcome, &reads);
             return Some(match outcome {
                 Outcome::Done(value) => Ok(value),
                 Outcome::Failed(errno) => Err(errno),
@@ -323,9 +382,7 @@ impl Duel {
         if any > 200 {
             return gfn(n).0;
         }
-        let mapped = self.model.domain(id).map_or(Vec::new(), |domain| domain.mapped());
-        let memory: Vec<u64> =
-            mapped.iter().filter(|m| m.1 == hv_spec::Kind::Ram).map(|m| m.0).take(48).collect();
+        let memory = self.model.domain(id).map_or(Vec::new(), |domain| domain.memory(48));
         memory.get(usize::from(n) % memory.len().max(1)).copied().unwrap_or(gfn(n).0)
     }
 

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use hal::{Domid, Gfn, Mfn};
-use hv_spec::{Frame, Mapping, Port, Subject, Use};
+use hv_spec::{FEW_GRANTS, Frame, LOW_DOMAINS, Mapping, Port, Subject, Use};
 
 /// Looks at a world.
 pub(super) struct Eyes<'a>(pub(super) &'a World);
@@ -54,7 +54,10 @@ impl Subject for Eyes<'_> {
         self.0.hv.frames.free_frames()
     }
 
-    fn domains(&self) -> Vec<u16> {
+    fn domains(&self, all: bool) -> Vec<u16> {
+        if !all {
+            return (0..LOW_DOMAINS).filter(|id| self.find(*id).is_some()).collect();
+        }
         let next = |from: &u16| self.0.hv.domains.first_from(from + 1).map(|domain| domain.id.raw());
         core::iter::successors(self.0.hv.domains.first_from(0).map(|domain| domain.id.raw()), next).collect()
     }
@@ -69,18 +72,9 @@ impl Subject for Eyes<'_> {
         self.domain(id).memory.lock().pool.total()
     }
 
-    fn grant_frames(&self, id: u16) -> Vec<u64> {
-        self.domain(id).grants.inspect().frames.into_iter().map(|mfn| mfn.0).collect()
-    }
-
-    fn uses(&self, id: u16) -> Vec<Use> {
-        let active = self.domain(id).grants.inspect().active;
-        active.into_iter().map(|a| Use { gref: a.gref, readers: a.readers, writers: a.writers }).collect()
-    }
-
-    fn mappings(&self, id: u16) -> Vec<Mapping> {
-        let mappings = self.domain(id).grants.inspect().mappings;
-        let seen = |m: crate::grant::InspectedMapping| Mapping {
+    fn grants(&self, id: u16, all: bool) -> hv_spec::Grants {
+        let seen = self.domain(id).grants.inspect(if all { usize::MAX } else { FEW_GRANTS as usize });
+        let mapping = |m: crate::grant::InspectedMapping| Mapping {
             handle: m.handle,
             owner: m.owner,
             gref: m.gref,
@@ -88,7 +82,15 @@ impl Subject for Eyes<'_> {
             gfn: m.gfn.0,
             mfn: m.mfn.0,
         };
-        mappings.into_iter().map(seen).collect()
+        hv_spec::Grants {
+            frames: seen.frames.into_iter().map(|mfn| mfn.0).collect(),
+            uses: seen
+                .active
+                .iter()
+                .map(|a| Use { gref: a.gref, readers: a.readers, writers: a.writers })
+                .collect(),
+            mappings: seen.mappings.into_iter().map(mapping).collect(),
+        }
     }
 
     fn shared_info(&self, id: u16) -> Option<u64> {

@@ -130,7 +130,7 @@ impl Fuzzer {
         for page in GUEST_PAGES - 9..GUEST_PAGES {
             let _ = dom0.populate(world.hv, GUEST_RAM.plus(page), 0);
         }
-        for mapping in dom0.grants.inspect().mappings {
+        for mapping in dom0.grants.inspect(usize::MAX).mappings {
             assert_eq!(world.unmap(&dom0, mapping.handle, mapping.gfn), GNTST_okay);
         }
         for gfn in foreign_gfns(world, &dom0) {
@@ -181,7 +181,7 @@ impl Fuzzer {
         } else if world.hv.domains.get(number).is_some_and(|domain| domain.is_dying()) {
             for other in (0..3).filter_map(|id| self.caller(id)) {
                 self.repair(&other);
-                for mapping in other.grants.inspect().mappings {
+                for mapping in other.grants.inspect(usize::MAX).mappings {
                     world.unmap(&other, mapping.handle, mapping.gfn);
                 }
                 for gfn in foreign_gfns(world, &other) {

@@ -5,6 +5,7 @@ use crate::domain::{Domain, ShutdownReason};
 use crate::event::alloc_unbound;
 use crate::testkit::{ACT, Duel, GUEST_RAM, World};
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -51,6 +52,7 @@ fn random_acts_of_a_duel_reach_what_they_are_for() {
         "FIFO interface set up",
         "IPI bound",
         "act in the middle of a call",
+        "arguments changed while they were read",
         "block populated",
         "copy by grant",
         "copy of frames",
@@ -90,6 +92,17 @@ fn is_found(change: impl FnOnce(&World, &Arc<Domain>)) -> bool {
     // What was changed does no more harm than that.
     core::mem::forget(duel);
     seen
+}
+
+#[test]
+fn argument_that_is_read_twice_is_found() {
+    for times in [1, 2] {
+        let mut duel = Duel::new();
+        let seen = catch_unwind(AssertUnwindSafe(|| duel.call_that_reads(times)));
+        let said = seen.err().and_then(|panic| panic.downcast_ref::<String>().cloned());
+        assert_eq!(said.is_some_and(|said| said.contains("was read again")), times == 2, "{times} times");
+        core::mem::forget(duel);
+    }
 }
 
 #[test]

@@ -670,6 +670,41 @@ fn entry_that_was_revoked_gives_its_reader_no_right_to_write() {
     assert_eq!(kit.flags(9), 0);
 }
 
+/// Xen takes away GTF_writing only after a use for writing, whoever set it.
+#[test]
+fn mark_of_writing_that_no_use_made_is_the_guests_own() {
+    let kit = Kit::new();
+    let marked = GTF_permit_access | GTF_writing;
+    kit.grant(9, marked, 4);
+    let reader = kit.map(9, RO, HERE).handle;
+    assert_eq!(kit.flags(9), marked | GTF_reading);
+    assert_eq!((kit.unmap(reader, HERE), kit.flags(9)), (GNTST_okay, marked));
+    kit.world.grant(&kit.owner, 9, marked, 0, Gfn(0x5555));
+    assert_eq!((kit.status(9, RO), kit.flags(9)), (GNTST_bad_page, marked));
+    assert_eq!((kit.status(9, RW), kit.flags(9)), (GNTST_bad_page, GTF_permit_access));
+    // One that writes takes it along, but not before the last of them goes.
+    kit.grant(9, marked, 4);
+    let (reader, writer) = (kit.map(9, RO, HERE).handle, kit.map(9, RW, HERE.plus(1)).handle);
+    assert_eq!((kit.unmap(reader, HERE), kit.flags(9)), (GNTST_okay, GTF_permit_access | IN_USE));
+    assert_eq!((kit.unmap(writer, HERE.plus(1)), kit.flags(9)), (GNTST_okay, GTF_permit_access));
+    kit.check();
+}
+
+#[test]
+fn grant_revoked_while_it_is_mapped_keeps_its_marks_until_the_last_mapping_goes() {
+    let kit = Kit::new();
+    kit.grant(9, GTF_permit_access, 4);
+    let (writer, reader) = (kit.map(9, RW, HERE).handle, kit.map(9, RO, HERE.plus(1)).handle);
+    // The guest revokes all but the marks, which are not its own.
+    kit.grant(9, GTF_invalid | IN_USE, 4);
+    assert_eq!(kit.world.map(&kit.other, 5, 9, RO, HERE).status, GNTST_general_error);
+    assert_eq!((kit.unmap(writer, HERE), kit.flags(9)), (GNTST_okay, GTF_reading));
+    assert!(kit.reads(HERE.plus(1)), "what is mapped stays mapped");
+    assert_eq!((kit.unmap(reader, HERE.plus(1)), kit.flags(9)), (GNTST_okay, GTF_invalid));
+    assert_eq!(kit.status(9, RO), GNTST_general_error);
+    kit.check();
+}
+
 #[test]
 fn many_mappings_of_a_dying_domain_go_a_step_at_a_time() {
     let kit = Kit::new();

@@ -136,12 +136,10 @@ impl Duel {
     /// Puts back what earlier acts took from the caller, so that later ones have any; sometimes in larger pieces.
     pub(super) fn repair(&mut self, id: u16, with: With) {
         let [a, b, ..] = with;
-        let have: Vec<u64> = self.model.domain(id).map_or(Vec::new(), |domain| {
-            domain.mapped().into_iter().filter(|m| m.1 == hv_spec::Kind::Ram).map(|m| m.0).collect()
-        });
+        let have = self.model.domain(id).map_or(Vec::new(), |domain| domain.memory(usize::MAX));
         let all = GUEST_RAM.0..GUEST_RAM.0 + GUEST_PAGES;
         let (places, missing): (Vec<u64>, Vec<u64>) =
-            all.filter(|gfn| !have.contains(gfn)).partition(|gfn| *gfn >= LISTS.frame().0);
+            all.filter(|gfn| have.binary_search(gfn).is_err()).partition(|gfn| *gfn >= LISTS.frame().0);
         // Without a place for arguments a domain can do nothing about it.
         places.into_iter().for_each(|gfn| self.give(id, gfn));
         self.extents_of(id, DOMID_SELF, XENMEM_populate_physmap, &missing, 0);
