@@ -14,7 +14,7 @@
 image_head:
         b       start
         .long   0
-        .quad   0                       // text_offset
+        .quad   0xa00000                // text_offset: in the midst of RAM, away from the frames that hostile calls hit
         .quad   image_memory_size       // from the linker script: with the zeroed data
         .quad   0xa                     // little-endian, 4 KiB pages, anywhere
         .quad   0, 0, 0

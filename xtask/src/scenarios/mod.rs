@@ -99,7 +99,7 @@ pub struct Asked {
 }
 
 /// All system tests, in the order they run.
-pub static ALL: [Scenario; 17] = [
+pub static ALL: [Scenario; 18] = [
     Scenario {
         name: "demo-gicv3",
         about: "the demonstration of ./x run: DomU with console, disk and network, on GICv3",
@@ -181,6 +181,12 @@ pub static ALL: [Scenario; 17] = [
         }),
     },
     Scenario {
+        name: "hostile",
+        about: "a DomU makes 100,000 hostile calls, and neither the hypervisor nor a neighbour minds",
+        smoke: false,
+        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), hostile::short)),
+    },
+    Scenario {
         name: "bad-input",
         about: "what our xl is asked for and cannot be had gets one clear line, and leaves nothing behind",
         smoke: false,
@@ -219,7 +225,7 @@ pub static ALL: [Scenario; 17] = [
 ];
 
 /// What takes long, for `./x soak`.
-pub static SOAK: [Scenario; 6] = [
+pub static SOAK: [Scenario; 5] = [
     Scenario {
         name: "soak-cycles",
         about: "1,000 DomUs created and destroyed leave nothing behind",
@@ -237,12 +243,6 @@ pub static SOAK: [Scenario; 6] = [
         about: "busy DomUs get of a CPU by their weights, and no more than their caps",
         smoke: false,
         kind: Kind::Dom0(on_two_cpus(shares::follow_weights_and_caps)),
-    },
-    Scenario {
-        name: "hostile",
-        about: "a DomU makes 100,000 hostile calls, and neither the hypervisor nor a neighbour minds",
-        smoke: false,
-        kind: Kind::Dom0(stacked((Hypervisor::Ours, Tools::Ours), hostile::short)),
     },
     Scenario {
         name: "soak-hostile",

@@ -3,7 +3,8 @@
 //!
 //! `hostile=SEED calls=COUNT` on the command line. The same seed makes the same calls, though not the same races. It
 //! keeps its hands off its own image, and off its console until the end, so that it can tell how far it got; after the
-//! last call it goes on until it is destroyed.
+//! last call it goes on until it is destroyed. What the second vCPU changes under a call may name any frame: the image
+//! is loaded where no small number and no power of two is one of its frames.
 
 mod arena;
 mod calls;
