@@ -10,6 +10,11 @@ const PAGE: usize = 4096;
 /// Pages that programs can have.
 const POOL: usize = 1024;
 
+unsafe extern "C" {
+    /// Behind the image's last byte (`link.ld`).
+    static image_end: u8;
+}
+
 /// Where the image was loaded.
 static IMAGE: AtomicU64 = AtomicU64::new(0);
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
@@ -40,11 +45,16 @@ pub fn take(count: usize) -> &'static [Page] {
     PAGES.get(at..at + count).expect("no page is left")
 }
 
-/// Pages that were taken, by the address of the first.
-pub fn taken(address: u64, count: usize) -> &'static [Page] {
-    let first = PAGES.as_ptr().expose_provenance() as u64;
-    let at = (address - first) as usize / PAGE;
-    &PAGES[at..at + count]
+/// The last `count` pages of the image's room, behind which nothing is mapped. Not zeroed; everybody gets the same.
+pub fn last(count: usize) -> &'static [Page] {
+    let bytes = count * PAGE;
+    let end = LINKED + IMAGE_ROOM as usize;
+    assert!(
+        (&raw const image_end).addr() + bytes <= end,
+        "the image reaches into the last {count} pages of its room"
+    );
+    // SAFETY: mapped for ever, of no other object by the check above, and every content is a value of its atomics.
+    unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(end - bytes), count) }
 }
 
 /// One page, zeroed, for ever.

@@ -21,14 +21,9 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Takes it.
+    /// All of it, for each vCPU. A list that goes on behind its end meets a fault there, not the guest's own data.
     pub fn new() -> Self {
-        Self { arguments: memory::take(PAGES) }
-    }
-
-    /// That of the first vCPU, by the address of its first page.
-    pub fn at(address: u64) -> Self {
-        Self { arguments: memory::taken(address, PAGES) }
+        Self { arguments: memory::last(PAGES) }
     }
 
     /// The address of an argument: mostly in the arena, with room behind, sometimes over an edge or nowhere.

@@ -91,7 +91,10 @@ fn registers(random: &mut Random) {
             let accesses: &[fn(u64)] = &[$(
                 |_| { read_register!($name); },
                 |value| write_register!($name, value),
-            )*];
+            )*
+                // ICC_BPR1_EL1: QEMU 7.2 takes more than the field holds for zero, and aborts.
+                |value| write_register!("S3_0_C12_C12_3", value & 7),
+            ];
             random.one_of(accesses)(value);
         }};
     }
@@ -101,7 +104,6 @@ fn registers(random: &mut Random) {
         "S3_0_C12_C12_1",
         "S3_0_C12_C11_1",
         "S3_0_C4_C6_0",
-        "S3_0_C12_C12_3",
         "S3_0_C12_C12_4",
         "S3_0_C12_C9_0",
         "S3_0_C12_C12_0",

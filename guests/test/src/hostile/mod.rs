@@ -30,7 +30,7 @@ pub fn run(boot: &Boot, seed: u64, calls: u64) {
     grant::map_table(0, 2);
     boot.gic.switch_on();
     trap::serve(boot.gic);
-    racer::prepare(arena, seed);
+    racer::prepare(seed);
     start_vcpu(1, racer::run);
     let mut random = Random::new(seed);
     let mut made = 0;

@@ -12,19 +12,16 @@ use super::random::Random;
 const CALL_SHARE: u64 = 32;
 
 static SEED: AtomicU64 = AtomicU64::new(0);
-/// The address of the first page of the arena.
-static ARENA: AtomicU64 = AtomicU64::new(0);
 
 /// Says what to change, before the vCPU is brought up.
-pub fn prepare(arena: Arena, seed: u64) {
+pub fn prepare(seed: u64) {
     SEED.store(!seed, Ordering::SeqCst);
-    ARENA.store(arena.arguments.as_ptr().expose_provenance() as u64, Ordering::SeqCst);
 }
 
 /// Runs on that vCPU, for ever.
 pub fn run() {
     let mut random = Random::new(SEED.load(Ordering::SeqCst));
-    let arena = super::arena::Arena::at(ARENA.load(Ordering::SeqCst));
+    let arena = Arena::new();
     loop {
         trap::attempt(|| match random.below(CALL_SHARE) {
             0 => calls::make(&mut random, arena),
