@@ -45,8 +45,8 @@ fn harmful(number: u64, first: u64) -> bool {
         __HYPERVISOR_sched_op | __HYPERVISOR_sched_op_compat => true,
         // VCPUOP_down, and VCPUOP_up for a vCPU that runs anew from nowhere.
         __HYPERVISOR_vcpu_op => true,
-        // EVTCHNOP_reset closes the console's port.
-        __HYPERVISOR_event_channel_op => matches!(first as u32, 10 | 14),
+        // EVTCHNOP_close and EVTCHNOP_reset may close the console's port.
+        __HYPERVISOR_event_channel_op => matches!(first as u32, 3 | 10 | 14),
         __HYPERVISOR_multicall => true,
         _ => false,
     }
@@ -92,6 +92,9 @@ fn formed(random: &mut Random, arena: Arena) {
         __HYPERVISOR_hvm_op => random.one_of(&[0u64, 1, 1, 5, 9, 10, 15, 24]),
         _ => random.below(40),
     };
+    if (number, command) == (__HYPERVISOR_event_channel_op, 3) {
+        return close(port(random));
+    }
     fill(random, arena, number, command, at);
     let count = elements(random);
     match number {
@@ -100,18 +103,20 @@ fn formed(random: &mut Random, arena: Arena) {
         __HYPERVISOR_memory_op if random.below(16) == 0 => {
             hypercall::call(number, [command | random.below(1 << 12) << 6, at, 0, 0, 0])
         }
-        __HYPERVISOR_event_channel_op if is_console(arena, command, at) => 0,
         _ => hypercall::call(number, [command, at, count, random.odd(), 0]),
     };
 }
 
-/// Whether a call would close, bind anew or mask the console's port; the other vCPU may still make it so.
-fn is_console(arena: Arena, command: u64, at: u64) -> bool {
-    let port = console::ring().1;
-    let first = arena.arguments[0].address();
-    let Some(offset) = at.checked_sub(first).filter(|offset| offset + 4 <= 8 << 12) else { return false };
-    let word = arena.arguments[(offset >> 12) as usize].half((offset & 0xfff) as usize / 4);
-    matches!(command, 3 | 8 | 10) && word.load(core::sync::atomic::Ordering::SeqCst) == port
+/// Closes a port, but the console's: out of the other vCPU's reach, which could make it that one.
+fn close(port: u64) {
+    if port as u32 != console::ring().1 {
+        hypercall::with(__HYPERVISOR_event_channel_op, 3, &mut [port as u32]);
+    }
+}
+
+/// A port that may be there, or not.
+fn port(random: &mut Random) -> u64 {
+    if random.below(4) == 0 { random.odd() } else { 3 + random.below(61) }
 }
 
 /// Writes the fields of an operation's structure: domains, frames, references, ports and pointers where those belong.
@@ -130,7 +135,7 @@ fn fill(random: &mut Random, arena: Arena, number: u32, command: u64, at: u64) {
         DOMID_INVALID,
     ]);
     let domain = u64::from(domain);
-    let port = if random.below(4) == 0 { random.odd() } else { 3 + random.below(61) };
+    let port = port(random);
     let reference = if random.below(4) == 0 { random.odd() } else { 8 + random.below(64) };
     match (number, command) {
         (__HYPERVISOR_memory_op, 0 | 1 | 6) => {
