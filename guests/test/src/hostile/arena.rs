@@ -9,8 +9,8 @@ const PAGES: usize = 8;
 /// RAM that nothing of the guest's is in, to be given back, taken and mapped over: from 20 MiB above the start of RAM.
 const RAM: u64 = (0x4000_0000 + (20 << 20)) >> 12;
 const RAM_FRAMES: u64 = 1024;
-/// Frames without RAM, behind the room for the grant table.
-const HOLE: u64 = 0x38a0_0000 >> 12;
+/// Frames without RAM, behind the room for the magic pages; the console's ring is one of those.
+const HOLE: u64 = 0x3a00_0000 >> 12;
 const HOLE_FRAMES: u64 = 4096;
 
 /// All of it.
