@@ -115,6 +115,7 @@ impl Model {
     }
 
     fn run(&mut self, call: &Call, outcome: &Outcome, core: &dyn Subject) -> Ran {
+        self.ledger.borrow_mut().add_call();
         if !Self::knows(call.number) {
             return Ok(*outcome);
         }

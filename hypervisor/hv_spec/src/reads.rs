@@ -39,13 +39,15 @@ pub struct Reads {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     reads: Reads,
+    /// Calls that read: one, or those of a list.
+    calls: u8,
     /// How often the model has looked at each byte of a page.
     looks: BTreeMap<PageId, Box<[u8; PAGE]>>,
 }
 
 impl Ledger {
     pub(crate) fn new(reads: &Reads) -> Self {
-        Self { reads: reads.clone(), looks: BTreeMap::new() }
+        Self { reads: reads.clone(), calls: 0, looks: BTreeMap::new() }
     }
 
     /// The model reads part of a page: what the core read there, if a guest stored meanwhile.
@@ -61,10 +63,15 @@ impl Ledger {
         }
     }
 
-    /// A byte of a page that the core read more often than the model, and more than once.
+    /// Another call reads its arguments.
+    pub(crate) fn add_call(&mut self) {
+        self.calls = self.calls.saturating_add(1);
+    }
+
+    /// A byte of a page that the core read more often than the model, and more than once in a call.
     fn read_again(&self, page: PageId, mfn: u64) -> Option<usize> {
         let reads: Vec<&Bytes> = self.reads.list.iter().filter(|read| read.mfn == mfn).collect();
-        let allowed = |at: usize| self.looks.get(&page).map_or(1, |looks| looks[at].max(1));
+        let allowed = |at: usize| self.looks.get(&page).map_or(0, |looks| looks[at]).max(self.calls);
         if reads.len() < 2 {
             return None;
         }
