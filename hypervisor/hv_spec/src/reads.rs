@@ -131,9 +131,12 @@ impl Model {
 
     /// The core has read each byte of the guests' memory once, but for what the call names twice.
     pub(crate) fn check_reads(&mut self, shared: &BTreeSet<PageId>) {
+        let kept = self.kept();
+        // At two places of a guest's memory it is two arguments.
+        let is_one = |page: &PageId| !shared.contains(page) && self.holders(*page, &kept) == 1;
         let mfns: BTreeSet<u64> = self.ledger.borrow().reads.list.iter().map(|read| read.mfn).collect();
-        for mfn in mfns {
-            let Some(page) = self.pages.by_mfn(mfn).filter(|page| !shared.contains(page)) else { continue };
+        let pages = mfns.into_iter().filter_map(|mfn| Some((mfn, self.pages.by_mfn(mfn).filter(is_one)?)));
+        for (mfn, page) in pages.collect::<Vec<_>>() {
             let again = self.ledger.borrow().read_again(page, mfn);
             if let Some(at) = again {
                 self.expect(false, || format!("byte {at:#x} of frame {mfn:x} was read again"));
