@@ -76,8 +76,13 @@ impl Pcpu {
 
     /// Arms this pCPU's timer interrupt for what comes first.
     pub fn arm_timer(&self, hv: &Hypervisor) {
-        let timer = self.timers.lock().next().unwrap_or(u64::MAX);
-        let first = timer.min(self.slice_end.load(Ordering::Relaxed));
+        let next = self.timers.lock().next();
+        self.arm_timer_for(hv, next);
+    }
+
+    /// The same, where the queue's `next` deadline is known.
+    pub(crate) fn arm_timer_for(&self, hv: &Hypervisor, next: Option<u64>) {
+        let first = next.unwrap_or(u64::MAX).min(self.slice_end.load(Ordering::Relaxed));
         hv.machine.set_timer((first != u64::MAX).then_some(first));
     }
 

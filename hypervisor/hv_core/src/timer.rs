@@ -100,16 +100,22 @@ impl Timer {
         let deadline = deadline_ns.min(STOPPED - 1);
         self.pcpu.store(this.0, Ordering::Relaxed);
         self.deadline.store(deadline, Ordering::Relaxed);
-        pcpu.timers.lock().insert(deadline, self.key);
-        pcpu.arm_timer(hv);
+        let next = {
+            let mut timers = pcpu.timers.lock();
+            timers.insert(deadline, self.key);
+            timers.next()
+        };
+        pcpu.arm_timer_for(hv, next);
     }
 
     /// Stops the timer; an expiry under way may still be reported once.
     pub fn stop(&self, hv: &Hypervisor) {
-        let deadline = self.deadline.swap(STOPPED, Ordering::Relaxed);
-        if deadline != STOPPED
-            && let Some(pcpu) = hv.pcpu(PcpuId(self.pcpu.load(Ordering::Relaxed)))
-        {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        if deadline == STOPPED {
+            return;
+        }
+        self.deadline.store(STOPPED, Ordering::Relaxed);
+        if let Some(pcpu) = hv.pcpu(PcpuId(self.pcpu.load(Ordering::Relaxed))) {
             pcpu.timers.lock().remove(deadline, self.key);
         }
     }
