@@ -390,10 +390,12 @@ impl GuestKind for ArmGuest {
     }
 
     fn set_upcall(&self, vcpu: usize, level: bool) -> bool {
-        let line = Line::Ppi { vcpu, intid: self.upcall_ppi };
-        // The line is sampled: each rise is an edge.
-        let kicks = if level { self.vgic.pulse(line) } else { self.vgic.set_level(line, false) };
-        kicks.contains(vcpu)
+        if level {
+            // The line is sampled: each rise is an edge.
+            self.vgic.pulse_private(vcpu, self.upcall_ppi)
+        } else {
+            self.vgic.set_level(Line::Ppi { vcpu, intid: self.upcall_ppi }, false).contains(vcpu)
+        }
     }
 
     fn has_interrupt(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) -> bool {

@@ -91,6 +91,12 @@ impl Vgic {
         }
     }
 
+    /// [`Vgic::pulse`] of a private interrupt. Whether its vCPU is to be kicked.
+    #[inline]
+    pub fn pulse_private(&self, vcpu: usize, intid: u32) -> bool {
+        intid < BLOCK && self.banks.get(vcpu).is_some_and(|bank| bank.post(bit(intid)))
+    }
+
     /// A physical private interrupt came for `vcpu` and was acknowledged with priority drop only. `intid` is the
     /// guest's number. Returns the vCPUs to kick.
     #[inline]

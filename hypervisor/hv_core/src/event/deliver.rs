@@ -10,29 +10,42 @@ use super::table::Line;
 use super::two_level;
 use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};
+use core::num::NonZeroU32;
 use core::sync::atomic::Ordering;
 use machine::Frame;
 use xen_abi::Errno;
 
-/// What is left to do for an event when the locks are released.
+/// What is left to do for an event when the locks are released: one word, so that it is made and looked at in registers.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Notice {
-    /// The vCPU that the port notifies.
-    pub(super) vcpu: u16,
-    /// It needs an upcall.
-    pub(super) upcall: bool,
-    /// A vCPU that polls may wait for the port.
-    pub(super) pollers: bool,
-}
+pub(super) struct Notice(NonZeroU32);
 
 impl Notice {
-    /// The notice for an event; `None` when there is nothing to do. `newly`: the port was not
-    /// pending before.
+    /// The vCPU needs an upcall.
+    const UPCALL: u32 = 1 << 16;
+    /// A vCPU that polls may wait for the port.
+    const POLLERS: u32 = 1 << 17;
+
+    /// The notice for an event of a port that notifies `vcpu`; `None` when there is nothing to do. `newly`: the port was
+    /// not pending before.
+    #[inline(always)]
     fn new(events: &DomainEvents, vcpu: u16, upcall: bool, newly: bool) -> Option<Self> {
+        let mut what = if upcall { Self::UPCALL } else { 0 };
         // The pending bit was set before this look; a vCPU counts itself before it looks at bits.
-        let pollers = newly && events.pollers.load(Ordering::SeqCst) != 0;
-        (upcall || pollers).then_some(Self { vcpu, upcall, pollers })
+        if newly && events.pollers.load(Ordering::SeqCst) != 0 {
+            what |= Self::POLLERS;
+        }
+        NonZeroU32::new(what).map(|what| Self(what | u32::from(vcpu)))
+    }
+
+    /// The vCPU to which the upcall goes, if there is one.
+    pub(super) fn upcall(self) -> Option<u16> {
+        (self.0.get() & Self::UPCALL != 0).then_some(self.0.get() as u16)
+    }
+
+    /// Whether a vCPU that polls may wait for the port.
+    pub(super) fn pollers(self) -> bool {
+        self.0.get() & Self::POLLERS != 0
     }
 }
 
@@ -141,12 +154,10 @@ fn queue_up(
 /// Does what a notice asks for; no lock of event channels is held.
 #[inline(never)]
 pub(super) fn notify(hv: &Hypervisor, domain: &Domain, port: u32, notice: Notice) {
-    if notice.upcall
-        && let Some(vcpu) = domain.vcpu(notice.vcpu.into())
-    {
+    if let Some(vcpu) = notice.upcall().and_then(|vcpu| domain.vcpu(vcpu.into())) {
         upcall(hv, domain, vcpu);
     }
-    if notice.pollers {
+    if notice.pollers() {
         domain.events.wake_pollers(hv, domain, Some(port));
     }
 }
@@ -222,7 +233,11 @@ impl DomainEvents {
     pub fn is_port_pending(&self, hv: &Hypervisor, port: u32) -> Result<bool, Errno> {
         let ports = self.ports.lock();
         self.guest_line(&ports, port).ok_or(Errno::EINVAL)?;
-        Ok(self.bits(hv, port).0)
+        Ok(if self.is_fifo() {
+            self.event_word(hv, port).is_some_and(|word| word & fifo::PENDING != 0)
+        } else {
+            self.bits(hv, port).0
+        })
     }
 
     /// The line of an open port whose consumer is the guest.

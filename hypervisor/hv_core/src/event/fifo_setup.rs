@@ -66,8 +66,8 @@ pub(super) fn expand_array(hv: &Hypervisor, domain: &Domain, gfn: Gfn) -> Result
             if line.take_held()
                 && let Some(notice) = deliver::raise_in(hv, domain, fifo, port, line)
             {
-                upcalls |= notice.upcall;
-                pollers |= notice.pollers;
+                upcalls |= notice.upcall().is_some();
+                pollers |= notice.pollers();
             }
         }
     }

@@ -86,29 +86,29 @@ fn reason(raw: u32) -> ShutdownReason {
 /// SCHEDOP_poll: waits until a port is pending, or until a time.
 #[inline(never)]
 fn poll(call: &Call<'_>, arg: u64) -> Outcome {
-    let request = call.guest().place::<SchedPoll>(arg, false)?.read()?;
-    if request.nr_ports > MAX_POLL_PORTS {
-        return Err(Errno::EINVAL);
-    }
+    let SchedPoll { ports, nr_ports, timeout, .. } = call.guest().place(arg, false)?.read()?;
     // A single port, which is the common case, is looked at before anything is made ready for a wait.
-    if request.nr_ports == 1 {
-        let port = call.guest().read_word(request.ports.0)?;
+    if nr_ports == 1 {
+        let port = call.guest().read_word(ports.0)?;
         if call.domain.events.is_port_pending(call.hv, port)? {
             return done();
         }
-        return wait(call, &request, Some(port));
+        return wait(call, (ports.0, 1), timeout, Some(port));
     }
-    wait(call, &request, None)
+    if nr_ports > MAX_POLL_PORTS {
+        return Err(Errno::EINVAL);
+    }
+    wait(call, (ports.0, nr_ports), timeout, None)
 }
 
-/// Waits for what SCHEDOP_poll asks for, or for the `single` port, which has been read.
+/// Waits for one of the ports at an address, or for the `single` one, which has been read; until `timeout`, 0 for ever.
 #[inline(never)]
-fn wait(call: &Call<'_>, request: &SchedPoll, single: Option<u32>) -> Outcome {
+fn wait(call: &Call<'_>, (at, nr_ports): (u64, u32), timeout: u64, single: Option<u32>) -> Outcome {
     let (hv, guest, events) = (call.hv, call.guest(), &call.domain.events);
     call.vcpu.set_blocked();
     events.poll_begin(call.vcpu);
-    for i in 0..u64::from(request.nr_ports) {
-        let port = single.map_or_else(|| guest.read_element::<u32>(request.ports.0, i), Ok);
+    for i in 0..u64::from(nr_ports) {
+        let port = single.map_or_else(|| guest.read_element::<u32>(at, i), Ok);
         let ready = port
             .map_err(Errno::from)
             .and_then(|port| events.poll_port(hv, call.vcpu, port, single.is_some()));
@@ -124,8 +124,8 @@ fn wait(call: &Call<'_>, request: &SchedPoll, single: Option<u32>) -> Outcome {
         call.vcpu.clear_blocked();
         return DONE;
     }
-    if request.timeout != 0 {
-        call.vcpu.poll_timer.start(hv, request.timeout);
+    if timeout != 0 {
+        call.vcpu.poll_timer.start(hv, timeout);
     }
     hv.pools.update(hv, call.vcpu);
     DONE

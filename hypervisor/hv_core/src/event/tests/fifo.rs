@@ -222,7 +222,7 @@ fn event_that_is_being_sent_during_the_switch_is_not_lost() {
     assert!(!two_level::set_pending(&shared, port));
     let line = kit.domu.events.lines.get(port).unwrap();
     let notice = deliver::raised_two_level(kit.hv(), &kit.domu, shared, port, line);
-    assert!(notice.is_some_and(|n| n.upcall));
+    assert!(notice.is_some_and(|n| n.upcall().is_some()));
     assert_eq!(kit.drain(0), [port]);
     assert_eq!(kit.pending(&kit.domu), 0);
 }
