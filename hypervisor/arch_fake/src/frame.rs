@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::ram::{Page, Slot, TABLE, WATCHED, WORDS, byte_mask, for_words};
+use core::fmt;
 use hal::{FrameMem, Mfn, PAGE_SIZE, clip};
 
 /// A frame of a [`Machine`]'s RAM, as the hypervisor sees it.
@@ -11,6 +12,12 @@ pub struct Frame<'a> {
     pub(crate) slot: &'a Slot,
     pub(crate) page: &'a Page,
     pub(crate) mfn: Mfn,
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({:x})", self.mfn)
+    }
 }
 
 impl Frame<'_> {

@@ -127,7 +127,8 @@ pub trait MachineOps: Sync {
     // Memory.
 
     /// Access to a frame of RAM; `None` when there is no RAM at `mfn` or the hypervisor keeps the
-    /// frame for itself (image, heap, stacks, own page tables).
+    /// frame for itself (image, heap, stacks, own page tables). Who keeps the handle owns the frame, and
+    /// forgets the handle before the frame is given back.
     fn frame(&self, mfn: Mfn) -> Option<Self::Frame<'_>>;
     /// Makes what was written to `count` frames visible to observers without caches, and drops
     /// stale instructions: cleans and invalidates data caches to the point of coherency.

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::marker::PhantomData;
+use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use hal::{FrameMem, Mfn, PAGE_SIZE, clip, insist};
@@ -11,9 +12,10 @@ use super::memory::{copy_shared, zero_pages};
 use crate::layout;
 
 /// A frame of RAM that the hypervisor does not keep for itself.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    base: *mut u8,
+    /// Its address in the direct map.
+    base: NonZeroUsize,
     machine: PhantomData<&'a super::Machine>,
 }
 
@@ -69,15 +71,14 @@ impl Frame<'_> {
     /// as this is used, nor makes one.
     #[inline(always)]
     pub(super) unsafe fn new(mfn: Mfn) -> Self {
-        Self {
-            base: core::ptr::with_exposed_provenance_mut(layout::direct(mfn.addr().0) as usize),
-            machine: PhantomData,
-        }
+        // SAFETY: the direct map is far from address 0, and the frame lies in it.
+        let base = unsafe { NonZeroUsize::new_unchecked(layout::direct(mfn.addr().0) as usize) };
+        Self { base, machine: PhantomData }
     }
 
     #[inline(always)]
     fn at(&self, offset: usize) -> *mut u8 {
-        self.base.wrapping_add(offset)
+        core::ptr::with_exposed_provenance_mut(self.base.get().wrapping_add(offset))
     }
 
     #[inline(always)]
@@ -103,16 +104,35 @@ impl Frame<'_> {
         // SAFETY: as above, and aligned.
         unsafe { AtomicU64::from_ptr(self.at(within(offset, 8)).cast()) }
     }
+
+    /// The further attempts of an exchange.
+    #[cold]
+    #[inline(never)]
+    fn exchange_again(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
+        let word = self.u32(offset);
+        let attempt = || match word.compare_exchange_weak(current, new, Ordering::SeqCst, Ordering::SeqCst) {
+            Err(found) if found == current => None,
+            result => Some(result),
+        };
+        insist(attempt, Hold::new)
+    }
+
+    /// Runs `f` on the `len` bytes from `offset`, if they are whole words in the page, and not too many; says whether
+    /// they are.
+    #[inline(always)]
+    fn with_words(&self, offset: usize, len: usize, f: impl FnOnce(&[AtomicU64])) -> bool {
+        let aligned = len.is_multiple_of(8) && offset.is_multiple_of(8);
+        if !aligned || len > IN_LINE || offset > PAGE_SIZE - len {
+            return false;
+        }
+        // SAFETY: as above: in the frame and aligned.
+        f(unsafe { core::slice::from_raw_parts(self.at(offset).cast_const().cast(), len / 8) });
+        true
+    }
 }
 
 /// Bytes up to which a structure is read and written word by word in line.
 const IN_LINE: usize = 64;
-
-/// Whether `len` bytes from `offset` are whole words in the page, and not too many.
-#[inline(always)]
-const fn are_words(offset: usize, len: usize) -> bool {
-    len <= IN_LINE && len.is_multiple_of(8) && offset.is_multiple_of(8) && offset <= PAGE_SIZE - IN_LINE
-}
 
 impl FrameMem for Frame<'_> {
     #[inline]
@@ -133,27 +153,27 @@ impl FrameMem for Frame<'_> {
 
     #[inline(always)]
     fn read_words(&self, offset: usize, buf: &mut [u8]) -> usize {
-        if !are_words(offset, buf.len()) {
-            return self.read(offset, buf);
-        }
-        for (word, at) in buf.chunks_exact_mut(8).zip((offset..).step_by(8)) {
-            word.copy_from_slice(&self.u64(at).load(Ordering::Relaxed).to_ne_bytes());
-        }
-        buf.len()
+        let len = buf.len();
+        let whole = self.with_words(offset, len, |words| {
+            for (part, word) in buf.chunks_exact_mut(8).zip(words) {
+                part.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+            }
+        });
+        if whole { len } else { self.read(offset, buf) }
     }
 
     #[inline(always)]
     fn write_words(&self, offset: usize, bytes: &[u8]) -> usize {
         if bytes.len() == 2 && offset.is_multiple_of(2) {
             self.u16(offset).store(bytes.try_into().map_or(0, u16::from_ne_bytes), Ordering::Relaxed);
-        } else if are_words(offset, bytes.len()) {
-            for (word, at) in bytes.chunks_exact(8).zip((offset..).step_by(8)) {
-                self.u64(at).store(word.try_into().map_or(0, u64::from_ne_bytes), Ordering::Relaxed);
-            }
-        } else {
-            return self.write(offset, bytes);
+            return bytes.len();
         }
-        bytes.len()
+        let whole = self.with_words(offset, bytes.len(), |words| {
+            for (part, word) in bytes.chunks_exact(8).zip(words) {
+                word.store(part.try_into().map_or(0, u64::from_ne_bytes), Ordering::Relaxed);
+            }
+        });
+        if whole { bytes.len() } else { self.write(offset, bytes) }
     }
 
     #[inline]
@@ -168,7 +188,7 @@ impl FrameMem for Frame<'_> {
     #[inline]
     fn zero(&self) {
         // SAFETY: exactly the frame's bytes.
-        unsafe { zero_pages(self.base, self.at(PAGE_SIZE)) };
+        unsafe { zero_pages(self.at(0), self.at(PAGE_SIZE)) };
     }
 
     #[inline]
@@ -208,13 +228,11 @@ impl FrameMem for Frame<'_> {
 
     #[inline]
     fn compare_exchange32(&self, offset: usize, current: u32, new: u32) -> Result<u32, u32> {
-        let word = self.u32(offset);
-        let attempt = || match word.compare_exchange_weak(current, new, Ordering::SeqCst, Ordering::SeqCst) {
+        match self.u32(offset).compare_exchange_weak(current, new, Ordering::SeqCst, Ordering::SeqCst) {
             // The value is right; the store failed.
-            Err(found) if found == current => None,
-            result => Some(result),
-        };
-        insist(attempt, Hold::new)
+            Err(found) if found == current => self.exchange_again(offset, current, new),
+            result => result,
+        }
     }
 
     #[inline]

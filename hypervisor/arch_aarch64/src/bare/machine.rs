@@ -290,13 +290,13 @@ impl MachineOps for Machine {
         reg::dsb(reg::ISHST);
     }
 
-    fn flush_gfns(&self, root: Stage2Root, gfn: Gfn, count: u64) {
-        tlb::flush_gfns(self.parked, root, gfn, count);
+    fn flush_gfns(&self, root: Stage2Root, _: Gfn, _: u64) {
+        tlb::flush_tag(self.parked, root);
     }
 
     #[inline]
-    fn flush_pages(&self, root: Stage2Root, gfns: &[Gfn]) {
-        tlb::flush_pages(self.parked, root, gfns);
+    fn flush_pages(&self, root: Stage2Root, _: &[Gfn]) {
+        tlb::flush_tag(self.parked, root);
     }
 
     fn flush_tag(&self, root: Stage2Root) {

@@ -14,8 +14,45 @@ memcpy:
 copy_shared:
         mov     x3, x0
         subs    x2, x2, #128
+        b.lo    3f                      // from here on only the low bits of the length count
+        subs    x2, x2, #128
         b.lo    2f
-1:      ldp     x4, x5, [x1], #128
+1:      ldp     x4, x5, [x1], #256
+        ldp     x6, x7, [x1, #-240]
+        ldp     x8, x9, [x1, #-224]
+        ldp     x10, x11, [x1, #-208]
+        ldp     x12, x13, [x1, #-192]
+        ldp     x14, x15, [x1, #-176]
+        ldp     x16, x17, [x1, #-160]
+        stp     x4, x5, [x3], #256
+        ldp     x4, x5, [x1, #-144]
+        stp     x6, x7, [x3, #-240]
+        ldp     x6, x7, [x1, #-128]
+        stp     x8, x9, [x3, #-224]
+        ldp     x8, x9, [x1, #-112]
+        stp     x10, x11, [x3, #-208]
+        ldp     x10, x11, [x1, #-96]
+        stp     x12, x13, [x3, #-192]
+        ldp     x12, x13, [x1, #-80]
+        stp     x14, x15, [x3, #-176]
+        ldp     x14, x15, [x1, #-64]
+        stp     x16, x17, [x3, #-160]
+        ldp     x16, x17, [x1, #-48]
+        stp     x4, x5, [x3, #-144]
+        ldp     x4, x5, [x1, #-32]
+        stp     x6, x7, [x3, #-128]
+        ldp     x6, x7, [x1, #-16]
+        stp     x8, x9, [x3, #-112]
+        stp     x10, x11, [x3, #-96]
+        stp     x12, x13, [x3, #-80]
+        stp     x14, x15, [x3, #-64]
+        stp     x16, x17, [x3, #-48]
+        stp     x4, x5, [x3, #-32]
+        stp     x6, x7, [x3, #-16]
+        subs    x2, x2, #256
+        b.hs    1b
+2:      tbz     x2, #7, 3f
+        ldp     x4, x5, [x1], #128
         ldp     x6, x7, [x1, #-112]
         ldp     x8, x9, [x1, #-96]
         ldp     x10, x11, [x1, #-80]
@@ -31,9 +68,7 @@ copy_shared:
         stp     x14, x15, [x3, #-48]
         stp     x16, x17, [x3, #-32]
         stp     x4, x5, [x3, #-16]
-        subs    x2, x2, #128
-        b.hs    1b
-2:      tbz     x2, #6, 3f
+3:      tbz     x2, #6, 4f
         ldp     x4, x5, [x1], #64
         ldp     x6, x7, [x1, #-48]
         ldp     x8, x9, [x1, #-32]
@@ -42,27 +77,27 @@ copy_shared:
         stp     x6, x7, [x3, #-48]
         stp     x8, x9, [x3, #-32]
         stp     x10, x11, [x3, #-16]
-3:      tbz     x2, #5, 4f
+4:      tbz     x2, #5, 5f
         ldp     x4, x5, [x1], #32
         ldp     x6, x7, [x1, #-16]
         stp     x4, x5, [x3], #32
         stp     x6, x7, [x3, #-16]
-4:      tbz     x2, #4, 5f
+5:      tbz     x2, #4, 6f
         ldp     x4, x5, [x1], #16
         stp     x4, x5, [x3], #16
-5:      tbz     x2, #3, 6f
+6:      tbz     x2, #3, 7f
         ldr     x4, [x1], #8
         str     x4, [x3], #8
-6:      tbz     x2, #2, 7f
+7:      tbz     x2, #2, 8f
         ldr     w4, [x1], #4
         str     w4, [x3], #4
-7:      tbz     x2, #1, 8f
+8:      tbz     x2, #1, 9f
         ldrh    w4, [x1], #2
         strh    w4, [x3], #2
-8:      tbz     x2, #0, 9f
+9:      tbz     x2, #0, 10f
         ldrb    w4, [x1]
         strb    w4, [x3]
-9:      ret
+10:     ret
 
 // void *memmove(void *to, const void *from, size_t len)
 .globl memmove

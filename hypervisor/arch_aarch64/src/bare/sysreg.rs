@@ -199,9 +199,7 @@ macro_rules! instructions {
 }
 
 instructions! {
-    TLBI_IPAS2E1IS(4, 8, 0, 1): "Removes stage-2 entries of a guest frame (current VMID), everywhere.";
     TLBI_VMALLE1(0, 8, 7, 0): "Removes stage-1 entries of the current VMID, on this pCPU.";
-    TLBI_VMALLE1IS(0, 8, 3, 0): "Removes stage-1 and combined entries of the current VMID, everywhere.";
     TLBI_VMALLS12E1IS(4, 8, 3, 6): "Removes all entries of the current VMID, everywhere.";
     TLBI_ALLE1(4, 8, 7, 4): "Removes all entries of all guests, on this pCPU.";
     TLBI_VAE2IS(4, 8, 3, 1): "Removes the hypervisor's entries of a page, everywhere.";

@@ -11,28 +11,32 @@ use xen_abi::xen::DOMID_SELF;
 
 /// What one side of an operation names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    /// A guest frame of the caller's.
-    Own(Gfn),
-    /// A grant of a domain.
-    Grant(Domid, u32),
+struct Name {
+    /// The domain that granted, or DOMID_SELF for a guest frame of the caller's.
+    domain: u16,
+    /// The grant, or the guest frame.
+    number: u64,
 }
 
 impl Name {
-    #[inline]
+    #[inline(always)]
     fn of(call: &Call<'_>, ptr: &GnttabCopyPtr, is_grant: bool) -> Result<Self, GrantError> {
         let is_self = ptr.domid == DOMID_SELF;
-        match (is_grant, is_self) {
-            // The reference is 32 bits wide in its union.
-            (true, true) => Ok(Self::Grant(call.domain.id, ptr.u as u32)),
-            (true, false) => {
-                let id = Domid::new(ptr.domid).ok_or(GrantError(GNTST_bad_domain))?;
-                Ok(Self::Grant(id, ptr.u as u32))
-            }
-            (false, true) => Ok(Self::Own(Gfn(ptr.u))),
+        if !is_grant {
             // Without a grant only the caller's own pages can be named, and as its own.
-            (false, false) => Err(GrantError(GNTST_permission_denied)),
+            let own = Self { domain: DOMID_SELF, number: ptr.u };
+            return if is_self { Ok(own) } else { Err(GrantError(GNTST_permission_denied)) };
         }
+        let domain = if is_self { call.domain.id.raw() } else { ptr.domid };
+        Domid::new(domain).ok_or(GrantError(GNTST_bad_domain))?;
+        // The reference is 32 bits wide in its union.
+        Ok(Self { domain, number: u64::from(ptr.u as u32) })
+    }
+
+    /// The domain that granted.
+    #[inline(always)]
+    fn grantor(self) -> Option<Domid> {
+        Domid::new(self.domain)
     }
 }
 
@@ -43,107 +47,52 @@ struct Open<'a> {
     frame: Frame<'a>,
 }
 
-/// One side of the copies of a list. Its page stays open for the next operation, which often names the same.
-struct Side<'a> {
+/// Copies as the operations of a list ask. The pages of one operation stay open for the next, which often names the
+/// same.
+pub(super) struct Copier<'a> {
     call: &'a Call<'a>,
     peers: Peers<'a>,
-    write: bool,
-    open: Option<Open<'a>>,
-}
-
-impl<'a> Side<'a> {
-    fn new(call: &'a Call<'a>, write: bool) -> Self {
-        Self { call, peers: Peers::new(call.hv, call.domain), write, open: None }
-    }
-
-    /// Whether the domain of a grant exists.
-    #[inline]
-    fn find_domain(&mut self, name: Name) -> Result<(), GrantError> {
-        match name {
-            Name::Grant(id, _) => self.peers.get(id).map(|_| ()).ok_or(GrantError(GNTST_bad_domain)),
-            Name::Own(_) => Ok(()),
-        }
-    }
-
-    /// The bytes of the page that is named.
-    #[inline]
-    fn open(&mut self, name: Name) -> Result<Frame<'a>, GrantError> {
-        if let Some(open) = &self.open
-            && open.name == name
-        {
-            return Ok(open.frame);
-        }
-        self.close();
-        let (call, bad_page) = (self.call, GrantError(GNTST_bad_page));
-        let page = match name {
-            Name::Own(gfn) => call.domain.guest_page(call.hv, gfn).ok_or(bad_page)?,
-            Name::Grant(id, gref) => {
-                let owner = self.peers.get(id).ok_or(GrantError(GNTST_bad_domain))?;
-                owner.grants.table.lock().pin(call.hv, owner, gref, call.domain.id, self.write)?
-            }
-        };
-        let frame = page.frame();
-        let open = self.open.insert(Open { name, page, frame: frame.ok_or(bad_page)? });
-        Ok(open.frame)
-    }
-
-    #[inline]
-    fn close(&mut self) {
-        let Some(Open { name, page, .. }) = self.open.take() else { return };
-        if let Name::Grant(id, gref) = name
-            && let Some(owner) = self.peers.get(id)
-        {
-            owner.grants.table.lock().unpin(self.call.hv, gref, self.write);
-        }
-        drop(page);
-    }
-}
-
-/// Copies as the operations of a list ask.
-pub(super) struct Copier<'a> {
-    source: Side<'a>,
-    dest: Side<'a>,
+    source: Option<Open<'a>>,
+    dest: Option<Open<'a>>,
 }
 
 impl Drop for Copier<'_> {
-    #[inline]
+    /// Gives up the pages of the last operation, the grants' marks first.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.close();
+        close(&mut self.peers, &mut self.dest, true);
+        close(&mut self.peers, &mut self.source, false);
     }
 }
 
 impl<'a> Copier<'a> {
+    #[inline(always)]
     pub(super) fn new(call: &'a Call<'a>) -> Self {
-        Self { source: Side::new(call, false), dest: Side::new(call, true) }
-    }
-
-    /// Gives up the pages of the last operation, the grants' marks first.
-    #[inline]
-    fn close(&mut self) {
-        self.dest.close();
-        self.source.close();
+        Self { call, peers: Peers::new(call.hv, call.domain), source: None, dest: None }
     }
 
     /// Copies as one operation asks; returns its status.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy(&mut self, op: &GnttabCopy) -> i16 {
         match self.try_copy(op) {
             Ok(()) => GNTST_okay,
             Err(GrantError(status)) => {
-                self.close();
+                close_early(&mut self.peers, &mut self.dest, true);
+                close_early(&mut self.peers, &mut self.source, false);
                 status
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_copy(&mut self, op: &GnttabCopy) -> Result<(), GrantError> {
-        let call = self.source.call;
+        let Self { call, peers, source, dest } = self;
         let from = Name::of(call, &op.source, op.flags & GNTCOPY_source_gref != 0)?;
-        self.source.find_domain(from)?;
+        find_domain(peers, from)?;
         let to = Name::of(call, &op.dest, op.flags & GNTCOPY_dest_gref != 0)?;
-        self.dest.find_domain(to)?;
-        let (source, dest) = (self.source.open(from)?, self.dest.open(to)?);
+        find_domain(peers, to)?;
+        let source = turn_to(call, peers, source, from, false)?;
+        let dest = turn_to(call, peers, dest, to, true)?;
         let (from, to) = (usize::from(op.source.offset), usize::from(op.dest.offset));
         let len = usize::from(op.len);
         if from + len > PAGE_SIZE || to + len > PAGE_SIZE {
@@ -152,4 +101,69 @@ impl<'a> Copier<'a> {
         dest.copy_from(to, &source, from, len);
         Ok(())
     }
+}
+
+/// Whether the domain of a grant exists.
+#[inline(always)]
+fn find_domain(peers: &mut Peers<'_>, name: Name) -> Result<(), GrantError> {
+    match name.grantor() {
+        Some(id) => peers.get(id).map(|_| ()).ok_or(GrantError(GNTST_bad_domain)),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of the page that is named; `side` has the one that is open, to write to it or not.
+#[inline(always)]
+fn turn_to<'a>(
+    call: &'a Call<'a>,
+    peers: &mut Peers<'a>,
+    side: &mut Option<Open<'a>>,
+    name: Name,
+    write: bool,
+) -> Result<Frame<'a>, GrantError> {
+    if let Some(open) = side {
+        if open.name == name {
+            return Ok(open.frame);
+        }
+        close_early(peers, side, write);
+    }
+    let bad_page = GrantError(GNTST_bad_page);
+    let page = match name.grantor() {
+        None => call.domain.guest_page(call.hv, Gfn(name.number)).ok_or(bad_page)?,
+        Some(id) => {
+            let owner = peers.get(id).ok_or(GrantError(GNTST_bad_domain))?;
+            let mut table = owner.grants.table.lock();
+            table.pin(call.hv, owner, name.number as u32, call.domain.id, write)?
+        }
+    };
+    let Some(frame) = page.frame() else {
+        release(peers, name, page, write);
+        return Err(bad_page);
+    };
+    *side = Some(Open { name, page, frame });
+    Ok(frame)
+}
+
+#[inline(always)]
+fn close(peers: &mut Peers<'_>, side: &mut Option<Open<'_>>, write: bool) {
+    if let Some(Open { name, page, .. }) = side.take() {
+        release(peers, name, page, write);
+    }
+}
+
+/// [`close`], before the end of the list.
+#[inline(never)]
+fn close_early(peers: &mut Peers<'_>, side: &mut Option<Open<'_>>, write: bool) {
+    close(peers, side, write);
+}
+
+/// Ends the use of a grant, and then of its page.
+#[inline(always)]
+fn release(peers: &mut Peers<'_>, name: Name, page: PageGuard<'_>, write: bool) {
+    if let Some(id) = name.grantor()
+        && let Some(owner) = peers.get(id)
+    {
+        owner.grants.table.lock().unpin(name.number as u32, write);
+    }
+    drop(page);
 }

@@ -46,7 +46,7 @@ impl DomainGrants {
                 handle,
                 owner: m.owner.raw(),
                 gref: m.gref,
-                read_only: m.read_only,
+                read_only: m.is_read_only(),
                 gfn: m.gfn,
                 mfn: m.page.mfn(),
             })

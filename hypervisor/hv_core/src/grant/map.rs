@@ -8,7 +8,7 @@ use crate::domain::Domain;
 use crate::hypercall::Call;
 use crate::memory::{Fault, GuestWindow};
 use core::mem::offset_of;
-use hal::{Domid, Gaddr};
+use hal::{Domid, Gaddr, Gfn};
 use xen_abi::grant_table::*;
 
 /// Mappings that are ended with one flush of the TLBs.
@@ -26,12 +26,10 @@ pub(super) fn map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGran
 #[inline]
 fn try_map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
     let (hv, domain) = (call.hv, call.domain);
-    if op.flags & (GNTMAP_host_map | GNTMAP_device_map) == 0 {
-        return Err(GrantError(GNTST_bad_gntref));
-    }
     // A translated domain maps at its guest frames, and nothing for devices.
     if op.flags & !GNTMAP_readonly != GNTMAP_host_map {
-        return Err(GrantError(GNTST_general_error));
+        let nothing = op.flags & (GNTMAP_host_map | GNTMAP_device_map) == 0;
+        return Err(GrantError(if nothing { GNTST_bad_gntref } else { GNTST_general_error }));
     }
     let read_only = op.flags & GNTMAP_readonly != 0;
     let gfn = Gaddr(op.host_addr).frame();
@@ -48,21 +46,45 @@ fn try_map(call: &Call<'_>, peers: &mut Peers<'_>, op: &mut GnttabMapGrantRef) -
     let mfn = page.mfn();
     if domain.place_grant(hv, gfn, mfn, read_only).is_err() {
         page.release(hv);
-        owner.grants.table.lock().unpin(hv, op.ref_, !read_only);
+        owner.grants.table.lock().unpin(op.ref_, !read_only);
         domain.grants.maptrack.lock().release(handle);
         return Err(GrantError(GNTST_general_error));
     }
-    let mapping = Mapping { owner: owner.id, gref: op.ref_, read_only, gfn, page };
+    let flags = (op.flags & GNTMAP_readonly) as u16;
+    let mapping = Mapping { owner: owner.id, gref: op.ref_, flags, gfn, page };
     domain.grants.maptrack.lock().set(handle, mapping);
     op.dev_bus_addr = mfn.addr().0;
     op.handle = handle;
     Ok(())
 }
 
-/// GNTTABOP_unmap_grant_ref: ends the mappings that the operations from `at` on name, at most `left` and `N`;
-/// returns their number. Each status is written when no translation of the page is left.
+/// GNTTABOP_unmap_grant_ref: ends the mapping that the operation at `at` names. Its status is written when no
+/// translation of the page is left.
 #[inline]
-pub(super) fn unmap<const N: usize>(
+pub(super) fn unmap_one(
+    call: &Call<'_>,
+    peers: &mut Peers<'_>,
+    window: &mut GuestWindow<'_>,
+    at: u64,
+) -> Result<(), Fault> {
+    let op: GnttabUnmapGrantRef = window.read(at)?;
+    let ended = call.domain.grants.maptrack.lock().end(op.handle, place(&op));
+    let status = match ended {
+        Ok(mapping) => {
+            if let Some(mapping) = mapping {
+                call.domain.remove_grant(call.hv, mapping.gfn, mapping.page.mfn());
+                give_up(call.hv, peers, mapping);
+            }
+            GNTST_okay
+        }
+        Err(GrantError(status)) => status,
+    };
+    window.write_field(at, offset_of!(GnttabUnmapGrantRef, status), &status)
+}
+
+/// The same for the operations from `at` on, at most `left`: several mappings are ended together. Returns their number.
+#[inline(never)]
+pub(super) fn unmap_several(
     call: &Call<'_>,
     peers: &mut Peers<'_>,
     window: &mut GuestWindow<'_>,
@@ -70,14 +92,13 @@ pub(super) fn unmap<const N: usize>(
     left: u64,
 ) -> Result<u64, Fault> {
     const SIZE: u64 = size_of::<GnttabUnmapGrantRef>() as u64;
-    let (mut ended, mut statuses) = (Ended::<N>::NONE, [GNTST_okay; N]);
+    let (mut ended, mut statuses) = (Ended::NONE, [GNTST_okay; TOGETHER]);
     let (mut read, mut next) = (0, Some(at));
     {
         let mut maptrack = call.domain.grants.maptrack.lock();
-        for status in statuses.iter_mut().take(left.min(N as u64) as usize) {
+        for status in statuses.iter_mut().take(left.min(TOGETHER as u64) as usize) {
             let Some(Ok(op)) = next.map(|at| window.read::<GnttabUnmapGrantRef>(at)) else { break };
-            let named = (op.host_addr != 0).then(|| Gaddr(op.host_addr).frame());
-            match maptrack.end(op.handle, named) {
+            match maptrack.end(op.handle, place(&op)) {
                 Ok(mapping) => ended.add(mapping),
                 Err(GrantError(e)) => *status = e,
             }
@@ -94,17 +115,37 @@ pub(super) fn unmap<const N: usize>(
     if read == 0 { Err(Fault) } else { Ok(read) }
 }
 
-/// Mappings that were taken out of the maptrack table, to be ended together.
-pub(super) struct Ended<const N: usize> {
-    count: usize,
-    mappings: [Option<Mapping>; N],
+/// Where an operation says that the page is mapped.
+#[inline]
+fn place(op: &GnttabUnmapGrantRef) -> Option<Gfn> {
+    (op.host_addr != 0).then(|| Gaddr(op.host_addr).frame())
 }
 
-impl<const N: usize> Ended<N> {
-    /// No mapping.
-    pub(super) const NONE: Self = Self { count: 0, mappings: [const { None }; N] };
+/// Gives up the grant and the page of a mapping whose translations are gone.
+#[inline(always)]
+fn give_up(hv: &Hypervisor, peers: &mut Peers<'_>, mapping: Mapping) {
+    if let Some(owner) = peers.get(mapping.owner) {
+        owner.grants.table.lock().unpin(mapping.gref, !mapping.is_read_only());
+    }
+    mapping.page.release(hv);
+}
 
-    /// Adds one, if there is one; the caller counts to `N`.
+/// Mappings that were taken out of the maptrack table, to be ended together.
+pub(super) struct Ended {
+    count: usize,
+    mappings: [Option<Mapping>; TOGETHER],
+}
+
+impl Ended {
+    /// No mapping.
+    pub(super) const NONE: Self = Self { count: 0, mappings: [const { None }; TOGETHER] };
+
+    /// Whether there is no room for another.
+    pub(super) fn is_full(&self) -> bool {
+        self.count == TOGETHER
+    }
+
+    /// Adds one, if there is one; the caller looks for room.
     #[inline]
     pub(super) fn add(&mut self, mapping: Option<Mapping>) {
         if let (Some(mapping), Some(slot)) = (mapping, self.mappings.get_mut(self.count)) {
@@ -114,17 +155,12 @@ impl<const N: usize> Ended<N> {
     }
 
     /// Takes the mappings, which `domain` made, out of its map, and then gives up the pages and the grants.
-    #[inline]
     pub(super) fn complete(&mut self, hv: &Hypervisor, domain: &Domain, peers: &mut Peers<'_>) {
         let mappings = self.mappings.get_mut(..self.count).unwrap_or_default();
         self.count = 0;
-        domain.remove_grants::<N>(hv, mappings.iter().flatten().map(|m| (m.gfn, m.page.mfn())));
-        for mapping in mappings {
-            let Some(Mapping { owner, gref, read_only, page, .. }) = mapping.take() else { continue };
-            if let Some(owner) = peers.get(owner) {
-                owner.grants.table.lock().unpin(hv, gref, !read_only);
-            }
-            page.release(hv);
+        domain.remove_grants(hv, mappings.iter().flatten().map(|m| (m.gfn, m.page.mfn())));
+        for mapping in mappings.iter_mut().filter_map(Option::take) {
+            give_up(hv, peers, mapping);
         }
     }
 }

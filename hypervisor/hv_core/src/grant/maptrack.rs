@@ -4,7 +4,7 @@ use super::GrantError;
 use crate::memory::HeldPage;
 use alloc::vec::Vec;
 use hal::{Domid, Gfn};
-use xen_abi::grant_table::{GNTST_bad_handle, GNTST_general_error, GNTST_no_space};
+use xen_abi::grant_table::{GNTMAP_readonly, GNTST_bad_handle, GNTST_general_error, GNTST_no_space};
 
 /// Mappings for each page of maptrack that the domain may have.
 const PER_PAGE: u32 = 256;
@@ -20,15 +20,22 @@ pub(super) struct Mapping {
     pub(super) owner: Domid,
     /// The grant.
     pub(super) gref: u32,
-    /// Whether it may not be written.
-    pub(super) read_only: bool,
+    /// With what rights: GNTMAP_readonly, or nothing.
+    pub(super) flags: u16,
     /// Where it is mapped.
     pub(super) gfn: Gfn,
     /// The reference to the page.
     pub(super) page: HeldPage,
 }
 
-/// The tag has a place of its own, so that a mapping is moved in whole words.
+impl Mapping {
+    /// Whether it may not be written.
+    pub(super) fn is_read_only(&self) -> bool {
+        u32::from(self.flags) & GNTMAP_readonly != 0
+    }
+}
+
+/// The tag has a place of its own, and nothing in a mapping could hold it, so that a mapping is moved in whole words.
 #[derive(Debug)]
 #[repr(u8)]
 enum Slot {
@@ -63,6 +70,7 @@ impl Maptrack {
     }
 
     /// A handle for a mapping about to be made.
+    #[inline]
     pub(super) fn reserve(&mut self) -> Result<u32, GrantError> {
         if self.free == NO_HANDLE {
             self.grow().ok_or(GrantError(GNTST_no_space))?;
@@ -96,6 +104,7 @@ impl Maptrack {
     }
 
     /// Fills in a reserved handle.
+    #[inline]
     pub(super) fn set(&mut self, handle: u32, mapping: Mapping) {
         if let Some(slot) = self.slot(handle) {
             *slot = Slot::Used(mapping);
@@ -114,6 +123,7 @@ impl Maptrack {
 
     /// Takes out the mapping behind a handle, which is free again. `at` is where the caller says that
     /// it is mapped; nothing happens when it does not say.
+    #[inline(always)]
     pub(super) fn end(&mut self, handle: u32, at: Option<Gfn>) -> Result<Option<Mapping>, GrantError> {
         let next = self.free;
         let slot = self.slot(handle).ok_or(GrantError(GNTST_bad_handle))?;
@@ -128,12 +138,12 @@ impl Maptrack {
         Ok(Some(mapping))
     }
 
-    /// Takes out any mapping.
-    pub(super) fn take_any(&mut self) -> Option<Mapping> {
+    /// Takes away the last handle, in the teardown, and its mapping, if it has one. `None` when there are no handles.
+    pub(super) fn take_last(&mut self) -> Option<Option<Mapping>> {
         while let Some(chunk) = self.chunks.last_mut() {
             match chunk.pop() {
-                Some(Slot::Used(mapping)) => return Some(mapping),
-                Some(Slot::Free { .. } | Slot::Reserved) => {}
+                Some(Slot::Used(mapping)) => return Some(Some(mapping)),
+                Some(Slot::Free { .. } | Slot::Reserved) => return Some(None),
                 None => drop(self.chunks.pop()),
             }
         }

@@ -31,6 +31,9 @@ use peer::Peers;
 use table::Table;
 use xen_abi::Errno;
 
+/// Maptrack handles that a step of a teardown looks at under one hold of the lock: most may be free.
+const HANDLES: usize = 64;
+
 /// Why a grant operation failed: GNTST_* of grant_table.h, always negative.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct GrantError(i16);
@@ -86,14 +89,17 @@ impl DomainGrants {
     pub(crate) fn teardown(&self, hv: &Hypervisor, domain: &Domain, budget: u64) -> bool {
         let mut peers = Peers::new(hv, domain);
         for _ in 0..budget.div_ceil(map::TOGETHER as u64) {
-            let mut ended = Ended::<{ map::TOGETHER }>::NONE;
+            let mut ended = Ended::NONE;
             let mut more = true;
             {
                 let mut maptrack = self.maptrack.lock();
-                for _ in 0..map::TOGETHER {
-                    let mapping = maptrack.take_any();
-                    more &= mapping.is_some();
-                    ended.add(mapping);
+                for _ in 0..HANDLES {
+                    let last = maptrack.take_last();
+                    more = last.is_some();
+                    ended.add(last.flatten());
+                    if !more || ended.is_full() {
+                        break;
+                    }
                 }
             }
             ended.complete(hv, domain, &mut peers);

@@ -34,6 +34,14 @@ pub fn grant_table_op(call: &Call<'_>) -> Outcome {
         GNTTABOP_map_grant_ref => map_list(call, list, count),
         GNTTABOP_unmap_grant_ref => unmap_list(call, list, count),
         GNTTABOP_copy => copy_list(call, list, count),
+        _ => other(call, cmd, progress, list, count),
+    }
+}
+
+/// The operations that are rare. They are apart so that the way to the others is short.
+#[inline(never)]
+fn other(call: &Call<'_>, cmd: u32, progress: u32, list: u64, count: u64) -> Outcome {
+    match cmd {
         GNTTABOP_swap_grant_ref => swap_list(call, list, count),
         GNTTABOP_query_size if count == 1 => query_size(call, list),
         GNTTABOP_get_version if count == 1 => get_version(call, list),
@@ -80,24 +88,28 @@ fn each<T>(
     DONE
 }
 
+#[inline(never)]
 fn map_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
     let mut peers = Peers::new(call.hv, call.domain);
     each::<GnttabMapGrantRef>(call, list, count, |window, at, _| {
         let mut op = window.read(at)?;
         map::map(call, &mut peers, &mut op);
-        window.write(at, &op)?;
+        // What it says in answer is from the status on, in the word that begins with the domain.
+        window.write_from(at, offset_of!(GnttabMapGrantRef, dom), &op)?;
         Ok(1)
     })
 }
 
+#[inline(never)]
 fn unmap_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
     let mut peers = Peers::new(call.hv, call.domain);
     each::<GnttabUnmapGrantRef>(call, list, count, |window, at, left| match left {
-        1 => map::unmap::<1>(call, &mut peers, window, at, left),
-        _ => map::unmap::<{ map::TOGETHER }>(call, &mut peers, window, at, left),
+        1 => map::unmap_one(call, &mut peers, window, at).map(|()| 1),
+        _ => map::unmap_several(call, &mut peers, window, at, left),
     })
 }
 
+#[inline(never)]
 fn copy_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
     let mut copier = Copier::new(call);
     each::<GnttabCopy>(call, list, count, |window, at, _| {
@@ -110,7 +122,7 @@ fn copy_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
 fn swap_list(call: &Call<'_>, list: u64, count: u64) -> Outcome {
     each::<GnttabSwapGrantRef>(call, list, count, |window, at, _| {
         let op: GnttabSwapGrantRef = window.read(at)?;
-        let status = match call.domain.grants.table.lock().swap(call.hv, op.ref_a, op.ref_b) {
+        let status = match call.domain.grants.table.lock().swap(op.ref_a, op.ref_b) {
             Ok(()) => GNTST_okay,
             Err(GrantError(status)) => status,
         };

@@ -19,11 +19,13 @@ impl<'a> Peers<'a> {
     }
 
     /// The domain of that number.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&mut self, id: Domid) -> Option<&Domain> {
-        if id == self.own.id {
-            return Some(self.own);
-        }
+        if id == self.own.id { Some(self.own) } else { self.other(id) }
+    }
+
+    #[inline(never)]
+    fn other(&mut self, id: Domid) -> Option<&Domain> {
         if self.last.as_ref().is_none_or(|last| last.id != id) {
             self.last = self.hv.domains.get(id);
         }

@@ -4,6 +4,7 @@ use super::GrantError;
 use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::memory::{HeldPage, PageGuard};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 use hal::{Domid, FrameMem as _, Gfn, Mfn, PAGE_SIZE};
@@ -28,84 +29,104 @@ struct Active {
     mfn: Mfn,
 }
 
-const UNUSED: Active = Active { readers: 0, writers: 0, user: 0, mfn: Mfn(0) };
+impl Active {
+    const UNUSED: Self = Self { readers: 0, writers: 0, user: 0, mfn: Mfn(0) };
+
+    fn is_used(&self) -> bool {
+        self.readers != 0 || self.writers != 0
+    }
+}
+
+/// A page of entries.
+#[derive(Debug)]
+struct TablePage {
+    held: HeldPage,
+    frame: Frame<'static>,
+    active: Box<[Active; PER_FRAME]>,
+    /// Where the guest last asked for it; it may have put something else there since.
+    place: Gfn,
+}
 
 /// The entries.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    frames: Vec<HeldPage>,
-    /// Where the guest last asked for each page; it may have put something else there since.
-    places: Vec<Gfn>,
-    active: Vec<Active>,
+    pages: Vec<TablePage>,
 }
 
 impl Table {
     /// Pages of entries, and entries in use.
     pub(super) fn usage(&self) -> (usize, usize) {
-        (self.frames.len(), self.active.iter().filter(|a| a.readers + a.writers != 0).count())
+        let used = self.pages.iter().flat_map(|page| page.active.iter()).filter(|active| active.is_used());
+        (self.pages.len(), used.count())
     }
 
     /// Makes the table have `frames` pages; the caller checked the limit.
     pub(super) fn grow(&mut self, hv: &Hypervisor, owner: Domid, frames: usize) -> Result<(), Errno> {
-        while self.frames.len() < frames {
-            self.frames.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            self.active.try_reserve(PER_FRAME).map_err(|_| Errno::ENOMEM)?;
-            self.places.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            let page = hv.new_shared_page(owner)?;
-            self.frames.push(page);
-            self.places.push(NOWHERE);
-            self.active.resize(self.frames.len() * PER_FRAME, UNUSED);
+        while self.pages.len() < frames {
+            let mut active = Vec::new();
+            active.try_reserve_exact(PER_FRAME).map_err(|_| Errno::ENOMEM)?;
+            active.resize(PER_FRAME, Active::UNUSED);
+            let active = active.into_boxed_slice().try_into().map_err(|_| Errno::ENOMEM)?;
+            self.pages.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            let held = hv.new_shared_page(owner)?;
+            let Some(frame) = held.frame(hv) else {
+                held.release(hv);
+                return Err(Errno::ENOMEM);
+            };
+            self.pages.push(TablePage { held, frame, active, place: NOWHERE });
         }
         Ok(())
     }
 
     /// Pages that the table has.
     pub(super) fn frame_count(&self) -> usize {
-        self.frames.len()
+        self.pages.len()
     }
 
     pub(super) fn frame_mfn(&self, index: usize) -> Option<Mfn> {
-        self.frames.get(index).map(HeldPage::mfn)
+        self.pages.get(index).map(|page| page.held.mfn())
     }
 
     /// The guest asked for a page at `gfn`.
     pub(super) fn set_place(&mut self, index: usize, gfn: Gfn) {
-        if let Some(place) = self.places.get_mut(index) {
-            *place = gfn;
+        if let Some(page) = self.pages.get_mut(index) {
+            page.place = gfn;
         }
     }
 
     /// The guest frame where the guest has a page; [`NOWHERE`] when it does not.
     pub(super) fn place(&self, hv: &Hypervisor, owner: &Domain, index: usize) -> Gfn {
-        let (Some(gfn), Some(mfn)) = (self.places.get(index).copied(), self.frame_mfn(index)) else {
-            return NOWHERE;
-        };
+        let Some(page) = self.pages.get(index) else { return NOWHERE };
+        let (gfn, mfn) = (page.place, page.held.mfn());
         let is_there = gfn != NOWHERE && owner.lookup(hv, gfn).is_some_and(|entry| entry.mfn == mfn);
         if is_there { gfn } else { NOWHERE }
     }
 
     /// Gives up all pages, in the teardown.
-    pub(super) fn take_frames(&mut self) -> Vec<HeldPage> {
-        self.active = Vec::new();
-        mem::take(&mut self.frames)
+    pub(super) fn take_frames(&mut self) -> impl Iterator<Item = HeldPage> + use<> {
+        mem::take(&mut self.pages).into_iter().map(|page| page.held)
     }
 
     /// The frames, and the entries in use: reference, readers, writers.
     #[cfg(any(test, feature = "testkit"))]
     pub(super) fn inspect(&self, most: usize) -> (Vec<Mfn>, Vec<(u32, u32, u32)>) {
-        let used = |(n, a): (usize, &Active)| (n as u32, a.readers, a.writers);
-        let active = self.active.iter().enumerate().take(most).map(used).filter(|a| a.1 + a.2 != 0).collect();
-        (self.frames.iter().map(HeldPage::mfn).collect(), active)
+        let active = self.pages.iter().flat_map(|page| page.active.iter());
+        let used = active.zip(0..).take(most).filter(|(active, _)| active.is_used());
+        let used = used.map(|(active, gref)| (gref, active.readers, active.writers)).collect();
+        (self.pages.iter().map(|page| page.held.mfn()).collect(), used)
     }
 
-    fn shared<'a>(&self, hv: &'a Hypervisor, gref: u32) -> Option<(Frame<'a>, usize)> {
+    /// An entry: the page's bytes, its place there, and its use.
+    #[inline(always)]
+    fn entry(&mut self, gref: u32) -> Option<(Frame<'static>, usize, &mut Active)> {
         let index = gref as usize;
-        let frame = self.frames.get(index / PER_FRAME)?.frame(hv)?;
-        Some((frame, index % PER_FRAME * ENTRY))
+        let page = self.pages.get_mut(index / PER_FRAME)?;
+        let active = page.active.get_mut(index % PER_FRAME)?;
+        Some((page.frame, index % PER_FRAME * ENTRY, active))
     }
 
     /// Counts a use of `gref` by `user`, marks the entry, and returns a reference to the page.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pin<'a>(
         &mut self,
         hv: &'a Hypervisor,
@@ -114,42 +135,24 @@ impl Table {
         user: Domid,
         write: bool,
     ) -> Result<PageGuard<'a>, GrantError> {
-        let (bad_ref, refused) = (GrantError(GNTST_bad_gntref), GrantError(GNTST_general_error));
-        let (frame, at) = self.shared(hv, gref).ok_or(bad_ref)?;
-        let active = self.active.get_mut(gref as usize).ok_or(bad_ref)?;
-        let (reading, writing) = (active.readers != 0, active.writers != 0);
-        let in_use = reading || writing;
-        if in_use && active.user != user.raw() {
-            return Err(refused);
+        let (frame, at, active) = self.entry(gref).ok_or(GrantError(GNTST_bad_gntref))?;
+        if active.is_used() {
+            return pin_again(hv, owner, (frame, at), active, user, write);
         }
-        let count = if write { &mut active.writers } else { &mut active.readers };
-        let more = count.checked_add(1).ok_or(refused)?;
-        let page = if in_use {
-            if write && !writing {
-                mark(frame, at, user, write)?;
-            }
-            PageGuard::get(hv, active.mfn, owner.id)
-        } else {
-            let gfn = mark(frame, at, user, write)?;
-            owner.guest_page(hv, gfn)
-        };
-        let Some(page) = page else {
-            unmark(frame, at, write && !writing, !in_use);
+        let gfn = mark(frame, at, user, write)?;
+        let Some(page) = owner.guest_page_in_line(hv, gfn) else {
+            unmark(frame, at, write, true);
             return Err(GrantError(GNTST_bad_page));
         };
-        *count = more;
-        if !in_use {
-            active.mfn = page.mfn();
-            active.user = user.raw();
-        }
+        let (readers, writers) = if write { (0, 1) } else { (1, 0) };
+        *active = Active { readers, writers, user: user.raw(), mfn: page.mfn() };
         Ok(page)
     }
 
     /// Ends a use that [`pin`](Self::pin) counted.
     #[inline]
-    pub(super) fn unpin(&mut self, hv: &Hypervisor, gref: u32, write: bool) {
-        let Some((frame, at)) = self.shared(hv, gref) else { return };
-        let Some(active) = self.active.get_mut(gref as usize) else { return };
+    pub(super) fn unpin(&mut self, gref: u32, write: bool) {
+        let Some((frame, at, active)) = self.entry(gref) else { return };
         let count = if write { &mut active.writers } else { &mut active.readers };
         *count = count.saturating_sub(1);
         let (reading, writing) = (active.readers != 0, active.writers != 0);
@@ -160,15 +163,16 @@ impl Table {
     }
 
     /// GNTTABOP_swap_grant_ref: exchanges two entries that nobody uses.
-    pub(super) fn swap(&mut self, hv: &Hypervisor, a: u32, b: u32) -> Result<(), GrantError> {
+    pub(super) fn swap(&mut self, a: u32, b: u32) -> Result<(), GrantError> {
         let bad_ref = GrantError(GNTST_bad_gntref);
-        let (frame_a, at_a) = self.shared(hv, a).ok_or(bad_ref)?;
-        let (frame_b, at_b) = self.shared(hv, b).ok_or(bad_ref)?;
+        let (frame_a, at_a, active) = self.entry(a).ok_or(bad_ref)?;
+        let used_a = active.is_used();
+        let (frame_b, at_b, active) = self.entry(b).ok_or(bad_ref)?;
+        let used_b = active.is_used();
         if a == b {
             return Ok(());
         }
-        let used = |gref: u32| self.active.get(gref as usize).is_none_or(|x| x.readers + x.writers != 0);
-        if used(a) || used(b) {
+        if used_a || used_b {
             return Err(GrantError(GNTST_eagain));
         }
         let entry = frame_a.load64(at_a);
@@ -178,20 +182,52 @@ impl Table {
     }
 }
 
+/// [`Table::pin`] of an entry that is in use.
+#[cold]
+#[inline(never)]
+fn pin_again<'a>(
+    hv: &'a Hypervisor,
+    owner: &Domain,
+    (frame, at): (Frame<'_>, usize),
+    active: &mut Active,
+    user: Domid,
+    write: bool,
+) -> Result<PageGuard<'a>, GrantError> {
+    let refused = GrantError(GNTST_general_error);
+    if active.user != user.raw() {
+        return Err(refused);
+    }
+    let writing = active.writers != 0;
+    let count = if write { &mut active.writers } else { &mut active.readers };
+    let more = count.checked_add(1).ok_or(refused)?;
+    if write && !writing {
+        mark(frame, at, user, write)?;
+    }
+    let Some(page) = PageGuard::get(hv, active.mfn, owner.id) else {
+        unmark(frame, at, write && !writing, false);
+        return Err(GrantError(GNTST_bad_page));
+    };
+    *count = more;
+    Ok(page)
+}
+
 /// Marks an entry as read, or read and written, by `user` if it grants that; returns its frame. The
 /// granting guest may change the entry at any moment: flags and domid are checked and marked in
 /// one step.
-#[inline]
+#[inline(always)]
 fn mark(frame: Frame<'_>, at: usize, user: Domid, write: bool) -> Result<Gfn, GrantError> {
+    // A grant of bytes within a page is a matter of version 2.
+    let (looked_at, marks) = if write {
+        (GTF_type_mask | GTF_sub_page | GTF_readonly, GTF_reading | GTF_writing)
+    } else {
+        (GTF_type_mask | GTF_sub_page, GTF_reading)
+    };
+    let granted = u32::from(GTF_permit_access) | u32::from(user.raw()) << 16;
     let mut word = frame.load32(at);
     for _ in 0..ATTEMPTS {
-        let (flags, domid) = (word as u16, (word >> 16) as u16);
-        // A grant of bytes within a page is a matter of version 2.
-        let permits = flags & GTF_type_mask == GTF_permit_access && flags & GTF_sub_page == 0;
-        if !permits || domid != user.raw() || (write && flags & GTF_readonly != 0) {
-            return Err(GrantError(GNTST_general_error));
+        if word & (u32::from(looked_at) | 0xffff << 16) != granted {
+            break;
         }
-        let marks = if write { GTF_reading | GTF_writing } else { GTF_reading };
         match frame.compare_exchange32(at, word, word | u32::from(marks)) {
             Ok(_) => return Ok(Gfn(u64::from(frame.load32(at + 4)))),
             Err(now) => word = now,

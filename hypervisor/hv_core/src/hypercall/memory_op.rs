@@ -29,6 +29,14 @@ pub fn memory_op(call: &Call<'_>) -> Outcome {
         XENMEM_increase_reservation => extents(call, arg, start, Change::Increase),
         XENMEM_decrease_reservation => extents(call, arg, start, Change::Decrease),
         XENMEM_populate_physmap => extents(call, arg, start, Change::Populate),
+        cmd => other(call, cmd, arg, start),
+    }
+}
+
+/// The operations that do not name extents. They are apart so that the way to those that do is short.
+#[inline(never)]
+fn other(call: &Call<'_>, cmd: u32, arg: u64, start: u64) -> Outcome {
+    match cmd {
         XENMEM_maximum_ram_page => Ok(Flow::Done(call.hv.frames.end().0)),
         XENMEM_current_reservation => of_domain(call, arg, |d| u64::from(d.tot_pages())),
         XENMEM_maximum_reservation => of_domain(call, arg, |d| u64::from(d.max_pages())),
@@ -72,6 +80,7 @@ enum Change {
 
 /// The three operations on a list of extents. The result is the number of extents done: a failure
 /// part way is seen by its being short.
+#[inline(never)]
 fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
     let mut window = GuestWindow::read_only(call.guest());
     let request: MemoryReservation = window.read(arg)?;
@@ -93,12 +102,33 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
         }
         &managed
     };
+    let one_page = request.extent_order == 0 && request.nr_extents - start == 1;
+    if !one_page || change == Change::Increase {
+        return many_extents(call, &mut window, domain, request, start, change);
+    }
+    let changed =
+        window.read_element(request.extent_start.0, start).map_err(Errno::from).and_then(
+            |gfn| match change {
+                Change::Populate => domain.populate_page(call.hv, Gfn(gfn)),
+                _ => domain.give_up_page(call.hv, Gfn(gfn)),
+            },
+        );
+    Ok(Flow::Done(start + u64::from(changed.is_ok())))
+}
+
+/// [`extents`], when they are not one page.
+#[inline(never)]
+fn many_extents(
+    call: &Call<'_>,
+    window: &mut GuestWindow<'_>,
+    domain: &Domain,
+    request: MemoryReservation,
+    start: u64,
+    change: Change,
+) -> Outcome {
+    let request = &request;
     if request.extent_order == 0 && change != Change::Increase {
-        return if request.nr_extents - start == 1 {
-            single_pages::<1>(call, &mut window, domain, &request, start, change)
-        } else {
-            single_pages::<TOGETHER>(call, &mut window, domain, &request, start, change)
-        };
+        return single_pages(call, window, domain, request, start, change);
     }
     let pages = 1u64 << request.extent_order;
     let mut done = start;
@@ -109,9 +139,9 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
         }
         left -= pages;
         let result = match change {
-            Change::Increase => increase(call, domain, &request, done),
-            Change::Populate => populate(call, domain, &request, done),
-            Change::Decrease => decrease(call, domain, &request, done),
+            Change::Increase => increase(call, domain, request, done),
+            Change::Populate => populate(call, domain, request, done),
+            Change::Decrease => decrease(call, domain, request, done),
         };
         if result.is_err() {
             break;
@@ -121,8 +151,8 @@ fn extents(call: &Call<'_>, arg: u64, start: u64, change: Change) -> Outcome {
     Ok(Flow::Done(done))
 }
 
-/// The operations on extents of one page: frame numbers are read, and the map is changed, up to `N` at a time.
-fn single_pages<const N: usize>(
+/// The operations on extents of one page: frame numbers are read, and the map is changed, several at a time.
+fn single_pages(
     call: &Call<'_>,
     window: &mut GuestWindow<'_>,
     domain: &Domain,
@@ -135,19 +165,16 @@ fn single_pages<const N: usize>(
         if done - start >= BUDGET {
             return again(call, done);
         }
-        let mut gfns = [0u64; N];
-        let wanted = (request.nr_extents - done).min(N as u64) as usize;
+        let mut gfns = [0u64; TOGETHER];
+        let wanted = (request.nr_extents - done).min(TOGETHER as u64) as usize;
         // What cannot be read is seen by the result's being short.
-        let list = request.extent_start.0;
-        let read = match gfns.as_mut_slice() {
-            [gfn] => window.read_element(list, done).map(|read| *gfn = read).map(|()| 1),
-            gfns => window.read_elements(list, done, gfns.split_at_mut(wanted).0),
+        let Ok(read) = window.read_elements(request.extent_start.0, done, gfns.split_at_mut(wanted).0) else {
+            break;
         };
-        let Ok(read) = read else { break };
         let gfns = gfns.iter().take(read).copied().map(Gfn);
         let changed = match change {
             Change::Populate => domain.populate_pages(call.hv, gfns),
-            _ => domain.give_up_pages::<N>(call.hv, gfns),
+            _ => domain.give_up_pages(call.hv, gfns),
         };
         done += changed;
         if changed < read as u64 {
@@ -178,7 +205,7 @@ fn decrease(call: &Call<'_>, domain: &Domain, request: &MemoryReservation, index
     // A part at a time, so that nobody waits long for the map.
     for first in (0..count).step_by(BUDGET as usize) {
         let part = BUDGET.min(count - first);
-        if domain.give_up_pages::<TOGETHER>(call.hv, (first..first + part).map(|i| gfn.plus(i))) < part {
+        if domain.give_up_pages(call.hv, (first..first + part).map(|i| gfn.plus(i))) < part {
             return Err(Errno::EINVAL);
         }
     }

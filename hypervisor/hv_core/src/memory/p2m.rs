@@ -1,8 +1,8 @@
 //! A domain's physical-to-machine map: its stage-2 tables.
 //!
 //! A leaf of kind RAM, shared or foreign owns one reference for each frame it maps. An entry is
-//! never replaced in place: [`P2m::clear_pages`] clears entries and flushes the TLBs before it hands
-//! their references back, and [`P2m::insert`] only fills empty entries. So a frame cannot be freed
+//! never replaced in place: [`P2m::clear_pages`] and [`P2m::clear_one`] clear entries and flush the TLBs before they hand
+//! the references back, and [`P2m::insert`] only fills empty entries. So a frame cannot be freed
 //! while a translation to it lives, and break-before-make holds by construction.
 
 mod clear;
@@ -56,7 +56,7 @@ impl P2m {
     }
 
     /// What `gfn` maps to.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&mut self, hv: &Hypervisor, gfn: Gfn) -> Option<Entry> {
         Entry::at(gfn, &self.walk(hv, gfn)?)
     }
@@ -110,7 +110,7 @@ impl P2m {
 
     /// Fills the empty entry where a walk ended; `last` is the last guest frame that it maps.
     #[inline(always)]
-    fn fill(&mut self, hv: &Hypervisor, spot: &Spot<'_>, last: Gfn, mfn: Mfn, kind: Kind) {
+    fn fill(&mut self, hv: &Hypervisor, spot: &Spot, last: Gfn, mfn: Mfn, kind: Kind) {
         spot.frame.store64(spot.offset, Stage2::leaf(mfn, spot.level, kind.attr(), kind as u8));
         hv.machine.publish_tables();
         hv.frames.table_gains(spot.table);
@@ -120,13 +120,13 @@ impl P2m {
     /// Puts a table at the empty entry `above`; returns its entry for `gfn`.
     #[cold]
     #[inline(never)]
-    fn add_table<'a>(
+    fn add_table(
         &mut self,
-        hv: &'a Hypervisor,
+        hv: &Hypervisor,
         pool: &mut TablePool,
         gfn: Gfn,
-        above: Spot<'a>,
-    ) -> Result<Spot<'a>, MapError> {
+        above: Spot,
+    ) -> Result<Spot, MapError> {
         let new = pool.take(hv).and_then(|table| Some((table, hv.machine.frame(table)?)));
         let Some((table, frame)) = new else {
             self.drop_empty_tables(hv, pool, gfn);
@@ -137,7 +137,7 @@ impl P2m {
         above.frame.store64(above.offset, Stage2::table(table));
         hv.frames.table_gains(above.table);
         let level = above.level - 1;
-        self.walks.note(gfn, table, level);
+        self.walks.note(gfn, table, frame, level);
         Ok(Spot { table, frame, offset: walk::offset(gfn, level), level, pte: 0 })
     }
 

@@ -107,7 +107,7 @@ impl HeldPage {
 
     /// Access to the bytes.
     #[inline]
-    pub fn frame<'a>(&self, hv: &'a Hypervisor) -> Option<Frame<'a>> {
+    pub fn frame(&self, hv: &Hypervisor) -> Option<Frame<'static>> {
         hv.machine.frame(self.mfn)
     }
 

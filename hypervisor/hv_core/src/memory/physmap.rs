@@ -18,17 +18,37 @@ impl From<MapError> for Errno {
     }
 }
 
+/// Whether what was found is a mapping of a grant of `mfn`.
+#[inline]
+fn is_grant(found: Option<Entry>, mfn: Mfn) -> bool {
+    found.is_some_and(|e| e.mfn == mfn && matches!(e.kind, Kind::Grant | Kind::GrantRo))
+}
+
+/// That what was found is the domain's own memory.
+#[inline]
+fn is_memory(found: Option<Entry>) -> Result<bool, Errno> {
+    match found {
+        Some(Entry { kind: Kind::Ram, .. }) => Ok(true),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 impl Domain {
     /// What a guest frame maps to.
-    #[inline]
     pub fn lookup(&self, hv: &Hypervisor, gfn: Gfn) -> Option<Entry> {
         self.memory.lock().p2m.lookup(hv, gfn)
     }
 
     /// A reference to the domain's own memory at `gfn`.
-    #[inline]
+    #[inline(never)]
     pub fn guest_page<'a>(&self, hv: &'a Hypervisor, gfn: Gfn) -> Option<PageGuard<'a>> {
-        let entry = self.lookup(hv, gfn)?;
+        self.guest_page_in_line(hv, gfn)
+    }
+
+    /// [`guest_page`](Self::guest_page), in line.
+    #[inline(always)]
+    pub(crate) fn guest_page_in_line<'a>(&self, hv: &'a Hypervisor, gfn: Gfn) -> Option<PageGuard<'a>> {
+        let entry = self.memory.lock().p2m.lookup(hv, gfn)?;
         if entry.kind != Kind::Ram {
             return None;
         }
@@ -36,6 +56,7 @@ impl Domain {
     }
 
     /// Runs `f` on the domain's map, unless the domain is being torn down.
+    #[inline(always)]
     fn with_map<R>(&self, f: impl FnOnce(&mut DomainMemory) -> Result<R, Errno>) -> Result<R, Errno> {
         let mut memory = self.memory.lock();
         // The teardown marks the domain first and then takes this lock.
@@ -43,8 +64,9 @@ impl Domain {
     }
 
     /// Takes a page out of the map, with its translations; false when there was none.
+    #[inline(never)]
     fn empty(&self, hv: &Hypervisor, memory: &mut DomainMemory, gfn: Gfn) -> Result<bool, Errno> {
-        match memory.p2m.remove(hv, &mut memory.pool, gfn)? {
+        match memory.p2m.clear_one(hv, &mut memory.pool, gfn, |found| Ok(found.is_some()))? {
             Some(removed) => {
                 self.let_go(hv, removed);
                 Ok(true)
@@ -99,23 +121,33 @@ impl Domain {
     }
 
     /// Takes out grant mappings, each of a machine frame at a guest frame; one that is not there (any more) is passed
-    /// over. No translation of them is left; up to `N` are flushed at once. Works on a dying domain too.
-    #[inline]
-    pub fn remove_grants<const N: usize>(
-        &self,
-        hv: &Hypervisor,
-        grants: impl IntoIterator<Item = (Gfn, Mfn)>,
-    ) {
+    /// over. No translation of them is left; several are flushed at once. Works on a dying domain too.
+    pub fn remove_grants(&self, hv: &Hypervisor, grants: impl IntoIterator<Item = (Gfn, Mfn)>) {
         let mut memory = self.memory.lock();
         let memory = &mut *memory;
-        let is_there = |mfn, found: Option<Entry>| {
-            Ok(found.is_some_and(|e| e.mfn == mfn && matches!(e.kind, Kind::Grant | Kind::GrantRo)))
-        };
         // A grant is always mapped as a page of its own: no block has to be split, and nothing can fail.
-        let cleared = memory
-            .p2m
-            .clear_pages::<N, _>(hv, &mut memory.pool, grants, is_there, |removed| removed.release(hv));
+        let cleared = memory.p2m.clear_pages(
+            hv,
+            &mut memory.pool,
+            grants,
+            |mfn, found| Ok(is_grant(found, mfn)),
+            |removed| {
+                removed.release(hv);
+            },
+        );
         debug_assert!(cleared.is_ok());
+    }
+
+    /// Takes out one grant mapping, as [`remove_grants`](Self::remove_grants) does.
+    #[inline]
+    pub fn remove_grant(&self, hv: &Hypervisor, gfn: Gfn, mfn: Mfn) {
+        let mut memory = self.memory.lock();
+        let memory = &mut *memory;
+        let cleared = memory.p2m.clear_one(hv, &mut memory.pool, gfn, |found| Ok(is_grant(found, mfn)));
+        debug_assert!(cleared.is_ok());
+        if let Ok(Some(removed)) = cleared {
+            removed.release(hv);
+        }
     }
 
     /// Maps `count` frames of a device's registers from `gfn` on, in place of what was there. On an error
@@ -196,7 +228,6 @@ impl Domain {
 
     /// Fills single guest frames with new memory, as [`populate`](Self::populate) does; returns how many were filled,
     /// from the first on.
-    #[inline]
     pub fn populate_pages(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
         let mut done = 0;
         if !self.direct_mapped {
@@ -217,6 +248,18 @@ impl Domain {
             Ok(())
         });
         done
+    }
+
+    /// Fills one guest frame with new memory.
+    ///
+    /// # Errors
+    /// As [`populate`](Self::populate).
+    #[inline]
+    pub fn populate_page(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
+        if !self.direct_mapped {
+            return self.populate(hv, gfn, 0);
+        }
+        self.with_map(|memory| self.take_again(hv, memory, gfn))
     }
 
     /// Maps frames again that the domain gave up and that were kept for it.
@@ -257,23 +300,38 @@ impl Domain {
     }
 
     /// Gives up the domain's own memory at each of the guest frames, until one has none, or a block cannot be split;
-    /// returns how many were given up, from the first on. Up to `N` are flushed at once.
-    #[inline]
-    pub fn give_up_pages<const N: usize>(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
+    /// returns how many were given up, from the first on. Several are flushed at once.
+    pub fn give_up_pages(&self, hv: &Hypervisor, gfns: impl IntoIterator<Item = Gfn>) -> u64 {
         let mut done = 0;
-        let is_memory = |(), found: Option<Entry>| match found {
-            Some(Entry { kind: Kind::Ram, .. }) => Ok(true),
-            _ => Err(Errno::EINVAL),
-        };
         let gfns = gfns.into_iter().map(|gfn| (gfn, ()));
         // The count says how far it came.
         let _ = self.with_map(|memory| {
-            memory.p2m.clear_pages::<N, _>(hv, &mut memory.pool, gfns, is_memory, |removed| {
-                self.let_go(hv, removed);
-                done += 1;
-            })
+            memory.p2m.clear_pages(
+                hv,
+                &mut memory.pool,
+                gfns,
+                |(), found| is_memory(found),
+                |removed| {
+                    self.let_go(hv, removed);
+                    done += 1;
+                },
+            )
         });
         done
+    }
+
+    /// Gives up the domain's own memory at one guest frame.
+    ///
+    /// # Errors
+    /// EINVAL when there is none or the domain is dying, ENOMEM when a block cannot be split.
+    #[inline]
+    pub fn give_up_page(&self, hv: &Hypervisor, gfn: Gfn) -> Result<(), Errno> {
+        self.with_map(|memory| {
+            if let Some(removed) = memory.p2m.clear_one(hv, &mut memory.pool, gfn, is_memory)? {
+                self.let_go(hv, removed);
+            }
+            Ok(())
+        })
     }
 
     /// Empties a guest frame, whatever is there.

@@ -86,6 +86,20 @@ impl<'a> GuestWindow<'a> {
         }
     }
 
+    /// Writes what of the structure at `va` begins `from` bytes into it.
+    #[inline]
+    pub fn write_from<T: GuestBytes>(&mut self, va: u64, from: usize, value: &T) -> Result<(), Fault> {
+        let va = va.checked_add(from as u64).ok_or(Fault)?;
+        let bytes = value.as_bytes().get(from..).unwrap_or_default();
+        match self.frame(va, bytes.len())? {
+            Some((frame, offset)) => {
+                frame.write_words(offset, bytes);
+                Ok(())
+            }
+            None => self.memory.write_bytes(va, bytes),
+        }
+    }
+
     /// Writes a field, which is `offset` bytes into the structure at `va`.
     #[inline]
     pub fn write_field<T: GuestBytes>(&mut self, va: u64, offset: usize, value: &T) -> Result<(), Fault> {

@@ -334,6 +334,18 @@ fn handles_run_out_at_the_limit_and_come_back() {
 }
 
 #[test]
+fn free_handles_are_taken_away_in_bounded_steps() {
+    let kit = Kit::new();
+    kit.grant(9, GTF_permit_access, 4);
+    let handles: Vec<u32> = (0..512).map(|n| kit.world.map_ok(&kit.dom0, 5, 9, HERE.plus(n))).collect();
+    for (n, handle) in (0..).zip(handles) {
+        assert_eq!(kit.unmap(handle, HERE.plus(n)), GNTST_okay);
+    }
+    let steps = (1..).find(|_| kit.dom0.grants.teardown(kit.world.hv, &kit.dom0, 1));
+    assert_eq!(steps, Some(9), "eight of 64 handles, and one that finds none");
+}
+
+#[test]
 fn owner_that_gives_the_page_back_loses_it_when_it_is_unmapped() {
     let kit = Kit::new();
     kit.grant(9, GTF_permit_access, 4);

@@ -4,30 +4,41 @@ use super::walk::{Spot, offset};
 use super::{ENTRIES, ENTRIES_LOG2, Entry, MapError, P2m, Removed};
 use crate::hypervisor::Hypervisor;
 use crate::memory::pool::TablePool;
-use core::iter;
 use hal::{FrameMem as _, Gfn, MachineOps as _, PteView, Stage2Format as _};
 use machine::Stage2;
 use xen_abi::Errno;
 
+/// Pages whose translations are flushed at once.
+const TOGETHER: usize = 16;
+
 /// Pages whose entries are cleared, and whose translations are still to be flushed.
-struct Cleared<const N: usize> {
+struct Cleared {
     count: usize,
-    gfns: [Gfn; N],
+    gfns: [Gfn; TOGETHER],
     /// What stood in the entries.
-    ptes: [u64; N],
+    ptes: [u64; TOGETHER],
     /// A table has lost its last entry.
+    emptied: bool,
+}
+
+/// A page whose entry was cleared.
+struct ClearedEntry {
+    /// What it was.
+    entry: Entry,
+    /// What stood there.
+    pte: u64,
+    /// The table has no entry any more.
     emptied: bool,
 }
 
 impl P2m {
     /// Takes pages out: those of the items, each with a guest frame, for which `wanted` says so; it is told what is
     /// there. A block around a page is split. `removed` gets each page that was taken out after its translations are
-    /// flushed, in the order of the items. Up to `N` are flushed at once.
+    /// flushed, in the order of the items. Several are flushed at once.
     ///
     /// # Errors
     /// The first of `wanted`, or ENOMEM when a block cannot be split; the items before are done.
-    #[inline]
-    pub fn clear_pages<const N: usize, T>(
+    pub fn clear_pages<T>(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
@@ -35,12 +46,22 @@ impl P2m {
         mut wanted: impl FnMut(T, Option<Entry>) -> Result<bool, Errno>,
         mut removed: impl FnMut(Removed),
     ) -> Result<(), Errno> {
-        let mut cleared = Cleared::<N> { count: 0, gfns: [Gfn(0); N], ptes: [0; N], emptied: false };
+        let mut cleared = Cleared { count: 0, gfns: [Gfn(0); TOGETHER], ptes: [0; TOGETHER], emptied: false };
         let mut result = Ok(());
         for (gfn, item) in items {
-            match self.clear_page(hv, pool, gfn, |found| wanted(item, found), &mut cleared) {
-                Ok(()) if cleared.count < N => {}
-                Ok(()) => self.complete(hv, pool, &mut cleared, &mut removed),
+            match self.clear_entry(hv, pool, gfn, |found| wanted(item, found)) {
+                Ok(None) => {}
+                Ok(Some(entry)) => {
+                    let n = cleared.count;
+                    if let (Some(g), Some(pte)) = (cleared.gfns.get_mut(n), cleared.ptes.get_mut(n)) {
+                        (*g, *pte) = (gfn, entry.pte);
+                        cleared.count = n + 1;
+                        cleared.emptied |= entry.emptied;
+                    }
+                    if cleared.count == TOGETHER {
+                        self.complete(hv, pool, &mut cleared, &mut removed);
+                    }
+                }
                 Err(e) => {
                     result = Err(e);
                     break;
@@ -51,60 +72,54 @@ impl P2m {
         result
     }
 
-    /// Takes out the mapping of one page, after flushing its translations. A block around it is
-    /// split. `Ok(None)` when nothing is mapped there.
-    pub fn remove(
-        &mut self,
-        hv: &Hypervisor,
-        pool: &mut TablePool,
-        gfn: Gfn,
-    ) -> Result<Option<Removed>, Errno> {
-        let mut page = None;
-        self.clear_pages::<1, _>(
-            hv,
-            pool,
-            iter::once((gfn, ())),
-            |(), found| Ok(found.is_some()),
-            |r| page = Some(r),
-        )?;
-        Ok(page)
-    }
-
-    /// Clears the entry of one page, if it is wanted; its translations stay until [`complete`](Self::complete).
-    #[inline]
-    fn clear_page<const N: usize>(
+    /// Takes one page out, if `wanted` says so, which is told what is there. A block around it is split. `Ok(None)`
+    /// when it was not wanted or nothing is mapped there; otherwise its translations are flushed.
+    ///
+    /// # Errors
+    /// That of `wanted`, or ENOMEM when a block cannot be split.
+    #[inline(always)]
+    pub fn clear_one(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
         gfn: Gfn,
         wanted: impl FnOnce(Option<Entry>) -> Result<bool, Errno>,
-        cleared: &mut Cleared<N>,
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<Removed>, Errno> {
+        let Some(ClearedEntry { entry, emptied, .. }) = self.clear_entry(hv, pool, gfn, wanted)? else {
+            return Ok(None);
+        };
+        hv.machine.flush_pages(self.root, &[gfn]);
+        if emptied {
+            self.drop_empty_tables(hv, pool, gfn);
+        }
+        Ok(Some(Removed { kind: entry.kind, mfn: entry.mfn }))
+    }
+
+    /// Clears the entry of one page, if it is wanted; its translations stay. A block around it is split.
+    #[inline(always)]
+    fn clear_entry(
+        &mut self,
+        hv: &Hypervisor,
+        pool: &mut TablePool,
+        gfn: Gfn,
+        wanted: impl FnOnce(Option<Entry>) -> Result<bool, Errno>,
+    ) -> Result<Option<ClearedEntry>, Errno> {
         let spot = self.walk(hv, gfn);
         let entry = spot.as_ref().and_then(|spot| Entry::at(gfn, spot));
-        let (true, Some(mut spot)) = (wanted(entry)?, spot.filter(|_| entry.is_some())) else {
-            return Ok(());
-        };
-        while spot.level > 0 {
-            spot = self.split(hv, pool, gfn, spot)?;
-        }
-        let n = cleared.count;
-        if let (Some(g), Some(pte)) = (cleared.gfns.get_mut(n), cleared.ptes.get_mut(n)) {
-            (*g, *pte) = (gfn, spot.pte);
-            cleared.count = n + 1;
-            spot.frame.store64(spot.offset, 0);
-            cleared.emptied |= hv.frames.table_loses(spot.table);
-        }
-        Ok(())
+        let (true, Some(spot), Some(entry)) = (wanted(entry)?, spot, entry) else { return Ok(None) };
+        let spot = if spot.level == 0 { spot } else { self.split_to_page(hv, pool, gfn)? };
+        spot.frame.store64(spot.offset, 0);
+        let emptied = hv.frames.table_loses(spot.table);
+        Ok(Some(ClearedEntry { entry, pte: spot.pte, emptied }))
     }
 
     /// Flushes what was cleared, takes out tables that it left empty, and hands out the pages.
     #[inline]
-    fn complete<const N: usize>(
+    fn complete(
         &mut self,
         hv: &Hypervisor,
         pool: &mut TablePool,
-        cleared: &mut Cleared<N>,
+        cleared: &mut Cleared,
         removed: &mut impl FnMut(Removed),
     ) {
         let count = core::mem::take(&mut cleared.count);
@@ -165,17 +180,26 @@ impl P2m {
         }
     }
 
-    /// Replaces the block at `block`, which is around `gfn`, by a table of the next level's leaves; returns its entry
-    /// for `gfn`.
+    /// Splits the block around `gfn` until there is a page's entry, which is returned.
     #[cold]
     #[inline(never)]
-    fn split<'a>(
+    fn split_to_page(&mut self, hv: &Hypervisor, pool: &mut TablePool, gfn: Gfn) -> Result<Spot, MapError> {
+        let mut spot = self.walk(hv, gfn).ok_or(MapError::BadGfn)?;
+        while spot.level > 0 {
+            spot = self.split(hv, pool, gfn, spot)?;
+        }
+        Ok(spot)
+    }
+
+    /// Replaces the block at `block`, which is around `gfn`, by a table of the next level's leaves; returns its entry
+    /// for `gfn`.
+    fn split(
         &mut self,
-        hv: &'a Hypervisor,
+        hv: &Hypervisor,
         pool: &mut TablePool,
         gfn: Gfn,
-        block: Spot<'a>,
-    ) -> Result<Spot<'a>, MapError> {
+        block: Spot,
+    ) -> Result<Spot, MapError> {
         let (PteView::Leaf { mfn, attr, soft }, Some(level)) = (block.view(), block.level.checked_sub(1))
         else {
             return Err(MapError::BadGfn);
@@ -192,7 +216,7 @@ impl P2m {
         hv.machine.flush_gfns(self.root, Gfn(gfn.0 & !(count - 1)), count);
         block.frame.store64(block.offset, Stage2::table(table));
         hv.machine.publish_tables();
-        self.walks.note(gfn, table, level);
+        self.walks.note(gfn, table, frame, level);
         let offset = offset(gfn, level);
         Ok(Spot { table, frame, offset, level, pte: frame.load64(offset) })
     }

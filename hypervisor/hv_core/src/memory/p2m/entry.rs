@@ -81,7 +81,7 @@ pub struct Entry {
 impl Entry {
     /// What a walk for `gfn` found.
     #[inline]
-    pub(super) fn at(gfn: Gfn, spot: &Spot<'_>) -> Option<Self> {
+    pub(super) fn at(gfn: Gfn, spot: &Spot) -> Option<Self> {
         let PteView::Leaf { mfn, soft, .. } = spot.view() else { return None };
         let within = gfn.0 & ((1 << (ENTRIES_LOG2 * spot.level)) - 1);
         Some(Self { mfn: mfn.plus(within), kind: Kind::from_soft(soft)?, level: spot.level })

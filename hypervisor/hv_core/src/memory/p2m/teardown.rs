@@ -25,6 +25,7 @@ impl P2m {
         }
         // The root goes back to the machine next.
         self.end = Gfn(0);
+        self.walks.forget();
         true
     }
 

@@ -12,11 +12,11 @@ const NONE: u64 = u64::MAX;
 
 /// Where a walk ended: at a leaf, or at an empty entry.
 #[derive(Clone, Copy)]
-pub(super) struct Spot<'a> {
+pub(super) struct Spot {
     /// The table.
     pub(super) table: Mfn,
     /// The table's bytes.
-    pub(super) frame: Frame<'a>,
+    pub(super) frame: Frame<'static>,
     /// The entry's place in it.
     pub(super) offset: usize,
     /// The entry's level.
@@ -25,7 +25,7 @@ pub(super) struct Spot<'a> {
     pub(super) pte: u64,
 }
 
-impl Spot<'_> {
+impl Spot {
     /// The entry, taken apart.
     #[inline]
     pub(super) fn view(&self) -> PteView {
@@ -39,18 +39,20 @@ struct Line {
     block: u64,
     /// The table in which a walk for them ended.
     table: Mfn,
+    /// The table's bytes.
+    frame: Option<Frame<'static>>,
     level: u32,
 }
 
-/// The tables in which the last walks ended, so that the next for the same 2 MiB begin there. A table may have got
-/// another below it since: a walk goes on from where it begins. What is remembered has to be forgotten as soon as any
+/// The tables in which the last walks ended, so that the next for the same 2 MiB look there first. A table may have got
+/// another below it since: then the walk begins at the root. What is remembered has to be forgotten as soon as any
 /// table leaves the map.
 #[derive(Debug)]
 pub(super) struct Walks([Line; LINES]);
 
 impl Walks {
     /// None.
-    pub(super) const NONE: Self = Self([Line { block: NONE, table: Mfn(0), level: 0 }; LINES]);
+    pub(super) const NONE: Self = Self([Line { block: NONE, table: Mfn(0), frame: None, level: 0 }; LINES]);
 
     #[inline]
     fn line(&mut self, block: u64) -> Option<&mut Line> {
@@ -59,10 +61,10 @@ impl Walks {
 
     /// Remembers where a walk for `gfn` ended.
     #[inline]
-    pub(super) fn note(&mut self, gfn: Gfn, table: Mfn, level: u32) {
+    pub(super) fn note(&mut self, gfn: Gfn, table: Mfn, frame: Frame<'static>, level: u32) {
         let block = gfn.0 >> ENTRIES_LOG2;
         if let Some(line) = self.line(block) {
-            *line = Line { block, table, level };
+            *line = Line { block, table, frame: Some(frame), level };
         }
     }
 
@@ -85,32 +87,44 @@ impl P2m {
     }
 
     /// Walks to the entry that decides about `gfn`. `None` for a guest frame out of range, or when the tables are gone.
-    #[inline]
-    pub(super) fn walk<'a>(&mut self, hv: &'a Hypervisor, gfn: Gfn) -> Option<Spot<'a>> {
-        if gfn >= self.end {
-            return None;
-        }
+    #[inline(always)]
+    pub(super) fn walk(&mut self, hv: &Hypervisor, gfn: Gfn) -> Option<Spot> {
         let block = gfn.0 >> ENTRIES_LOG2;
-        let line = *self.walks.line(block)?;
-        let known = line.block == block;
-        let (first, top) =
-            if known { (line.table, line.level) } else { (self.root_table(gfn), Stage2::ROOT_LEVEL) };
-        let (mut table, mut level) = (first, top);
+        // What was walked is remembered: the second look is the last.
         loop {
-            let (frame, offset) = (hv.machine.frame(table)?, offset(gfn, level));
-            let pte = frame.load64(offset);
-            match Stage2::view(pte, level) {
-                PteView::Table(next) => {
-                    table = next;
-                    level = level.checked_sub(1)?;
-                }
-                _ => {
-                    if !known || level != top {
-                        self.walks.note(gfn, table, level);
-                    }
+            let line = self.walks.line(block)?;
+            if line.block == block
+                && let Some(frame) = line.frame
+            {
+                let (table, level, offset) = (line.table, line.level, offset(gfn, line.level));
+                let pte = frame.load64(offset);
+                if !matches!(Stage2::view(pte, level), PteView::Table(_)) {
                     return Some(Spot { table, frame, offset, level, pte });
                 }
             }
+            if !self.walk_from_root(hv, gfn) {
+                return None;
+            }
         }
+    }
+
+    /// Walks to the entry that decides about `gfn` and remembers its table; false when there is none.
+    #[cold]
+    #[inline(never)]
+    fn walk_from_root(&mut self, hv: &Hypervisor, gfn: Gfn) -> bool {
+        if gfn >= self.end {
+            return false;
+        }
+        let (mut table, mut level) = (self.root_table(gfn), Stage2::ROOT_LEVEL);
+        while let Some(frame) = hv.machine.frame(table) {
+            match (Stage2::view(frame.load64(offset(gfn, level)), level), level.checked_sub(1)) {
+                (PteView::Table(next), Some(below)) => (table, level) = (next, below),
+                _ => {
+                    self.walks.note(gfn, table, frame, level);
+                    return true;
+                }
+            }
+        }
+        false
     }
 }
