@@ -16,6 +16,8 @@ pub mod event;
 pub mod grant;
 pub mod hypercall;
 mod hypervisor;
+#[cfg(test)]
+mod loom_atomics;
 pub mod memory;
 pub mod options;
 mod pcpu;

@@ -9,41 +9,9 @@ use loom::thread;
 use sync::{AtomicU32, Ordering};
 use vcpu_word::VcpuWord;
 
-/// Loom's atomics with what arm64 makes of `SeqCst`: such an access is not made before those ahead of it are seen.
-/// Loom alone takes it for acquire and release.
 mod sync {
-    use loom::sync::atomic;
+    pub(super) use crate::loom_atomics::AtomicU32;
     pub(super) use loom::sync::atomic::{Ordering, fence};
-
-    #[derive(Debug)]
-    pub(super) struct AtomicU32(atomic::AtomicU32);
-
-    impl AtomicU32 {
-        pub(super) fn new(value: u32) -> Self {
-            Self(atomic::AtomicU32::new(value))
-        }
-        fn ordered(&self, order: Ordering) -> &atomic::AtomicU32 {
-            if order == Ordering::SeqCst {
-                fence(order);
-            }
-            &self.0
-        }
-        pub(super) fn load(&self, order: Ordering) -> u32 {
-            self.ordered(order).load(if order == Ordering::SeqCst { Ordering::Acquire } else { order })
-        }
-        pub(super) fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
-            self.ordered(order).fetch_or(bits, Ordering::AcqRel)
-        }
-        pub(super) fn fetch_and(&self, bits: u32, order: Ordering) -> u32 {
-            self.ordered(order).fetch_and(bits, Ordering::AcqRel)
-        }
-        pub(super) fn fetch_add(&self, n: u32, order: Ordering) -> u32 {
-            self.ordered(order).fetch_add(n, Ordering::AcqRel)
-        }
-        pub(super) fn fetch_sub(&self, n: u32, order: Ordering) -> u32 {
-            self.ordered(order).fetch_sub(n, Ordering::AcqRel)
-        }
-    }
 }
 
 /// Three threads are interrupted this often at most.

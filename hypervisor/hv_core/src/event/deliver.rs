@@ -11,7 +11,6 @@ use super::two_level;
 use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};
 use core::num::NonZeroU32;
-use core::sync::atomic::Ordering;
 use machine::Frame;
 use xen_abi::Errno;
 
@@ -32,7 +31,7 @@ impl Notice {
     fn new(events: &DomainEvents, vcpu: u16, upcall: bool, newly: bool) -> Option<Self> {
         let mut what = if upcall { Self::UPCALL } else { 0 };
         // The pending bit was set before this look; a vCPU counts itself before it looks at bits.
-        if newly && events.pollers.load(Ordering::SeqCst) != 0 {
+        if newly && events.pollers.any() {
             what |= Self::POLLERS;
         }
         NonZeroU32::new(what).map(|what| Self(what | u32::from(vcpu)))

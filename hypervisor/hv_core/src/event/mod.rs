@@ -22,6 +22,9 @@ mod fifo_setup;
 mod inspect;
 mod ops;
 mod poll;
+mod poll_word;
+#[cfg(test)]
+mod poll_word_loom;
 mod reset;
 mod table;
 mod two_level;
@@ -30,6 +33,11 @@ mod virq;
 
 #[cfg(test)]
 mod tests;
+
+/// The atomics of polls; loom's stand in their place in its tests.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU32, Ordering, fence};
+}
 
 pub use channel::{alloc_unbound, bind_interdomain, close, send};
 pub use consumer::{Consumer, alloc_for_hypervisor, close_for_hypervisor, notify_from_hypervisor};
@@ -41,11 +49,12 @@ pub use virq::VirqHandlers;
 use crate::Hypervisor;
 use crate::domain::Domain;
 use crate::memory::PageGuard;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fifo_pages::Fifo;
 use hal::{Domid, MachineOps as _, Mfn};
 use lock::{Mutex, MutexGuard};
 use machine::{Abi, Frame};
+use poll_word::Pollers;
 use table::{Lines, Ports, State};
 use xen_abi::Errno;
 use xen_abi::event_channel::{EVTCHN_2L_NR_CHANNELS, EVTCHN_FIFO_NR_CHANNELS};
@@ -65,7 +74,7 @@ pub struct DomainEvents {
     /// The highest port that the domain may have.
     max_port: u32,
     /// vCPUs in SCHEDOP_poll.
-    pollers: AtomicU32,
+    pollers: Pollers,
 }
 
 impl DomainEvents {
@@ -78,7 +87,7 @@ impl DomainEvents {
             fifo: Mutex::new(None),
             shared: AtomicU64::new(NO_FRAME),
             max_port,
-            pollers: AtomicU32::new(0),
+            pollers: Pollers::new(),
         }
     }
 

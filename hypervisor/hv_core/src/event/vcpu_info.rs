@@ -5,6 +5,7 @@
 //! when it registers one.
 
 use super::deliver;
+use super::poll_word::PollWord;
 use super::{Abi, DomainEvents};
 use crate::Hypervisor;
 use crate::domain::{Domain, Vcpu};
@@ -35,8 +36,8 @@ pub struct VcpuEvents {
     /// The port of each virtual interrupt, 0 for none; of a global one on vCPU 0. Written under the
     /// port lock.
     pub(super) virqs: [AtomicU32; NR_VIRQS as usize],
-    /// What SCHEDOP_poll waits for; see [`super::poll`].
-    pub(super) polling: AtomicU32,
+    /// What SCHEDOP_poll waits for; see `poll.rs`.
+    pub(super) polling: PollWord,
 }
 
 impl Default for VcpuEvents {
@@ -45,7 +46,7 @@ impl Default for VcpuEvents {
             info: AtomicU64::new(NOT_REGISTERED),
             page: Mutex::new(None),
             virqs: [const { AtomicU32::new(0) }; NR_VIRQS as usize],
-            polling: AtomicU32::new(0),
+            polling: PollWord::new(),
         }
     }
 }
