@@ -21,7 +21,7 @@ const INSTRUMENTATION: [&str; 5] = [
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// What an input passes here is not what is looked for: the models beside the core. They are the slower by half for it.
+/// What an input passes here is not what is looked for: the models beside the core. It only makes them slower.
 const NOT_INSTRUMENTED: [&str; 3] = ["build-override", "package.hv_spec", "package.arch_fake"];
 /// Names the target to the engine.
 const TARGET: &str = "XENOXIDE_FUZZ_TARGET";

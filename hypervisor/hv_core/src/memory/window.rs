@@ -77,20 +77,25 @@ impl<'a> GuestWindow<'a> {
     /// Writes one `T` at `va`.
     #[inline]
     pub fn write<T: GuestBytes>(&mut self, va: u64, value: &T) -> Result<(), Fault> {
-        match self.frame(va, size_of::<T>())? {
-            Some((frame, offset)) => {
-                frame.write_words(offset, value.as_bytes());
-                Ok(())
-            }
-            None => self.memory.write_bytes(va, value.as_bytes()),
-        }
+        self.write_bytes(va, value.as_bytes())
     }
 
     /// Writes what of the structure at `va` begins `from` bytes into it.
     #[inline]
     pub fn write_from<T: GuestBytes>(&mut self, va: u64, from: usize, value: &T) -> Result<(), Fault> {
-        let va = va.checked_add(from as u64).ok_or(Fault)?;
         let bytes = value.as_bytes().get(from..).unwrap_or_default();
+        self.write_bytes(va.checked_add(from as u64).ok_or(Fault)?, bytes)
+    }
+
+    /// Writes a field, which is `offset` bytes into the structure at `va`.
+    #[inline]
+    pub fn write_field<T: GuestBytes>(&mut self, va: u64, offset: usize, value: &T) -> Result<(), Fault> {
+        self.write(va.checked_add(offset as u64).ok_or(Fault)?, value)
+    }
+
+    /// Writes bytes at `va`.
+    #[inline(always)]
+    fn write_bytes(&mut self, va: u64, bytes: &[u8]) -> Result<(), Fault> {
         match self.frame(va, bytes.len())? {
             Some((frame, offset)) => {
                 frame.write_words(offset, bytes);
@@ -98,12 +103,6 @@ impl<'a> GuestWindow<'a> {
             }
             None => self.memory.write_bytes(va, bytes),
         }
-    }
-
-    /// Writes a field, which is `offset` bytes into the structure at `va`.
-    #[inline]
-    pub fn write_field<T: GuestBytes>(&mut self, va: u64, offset: usize, value: &T) -> Result<(), Fault> {
-        self.write(va.checked_add(offset as u64).ok_or(Fault)?, value)
     }
 
     /// The frame with the `len` bytes at `va` and the offset in it; `None` when they lie in two pages.
