@@ -1,7 +1,7 @@
 //! Which machine to boot, with what.
 
 use crate::build::BootFiles;
-use crate::cli::{MachineOptions, Tools};
+use crate::cli::{Hypervisor, MachineOptions, Tools};
 
 /// Dom0's memory when the machine has plenty, in MiB.
 const DOM0_MEMORY: u32 = 1024;
@@ -35,9 +35,11 @@ pub enum Emulation {
 }
 
 impl Emulation {
-    /// [`Emulation::Parallel`] when asked for.
-    pub fn new(parallel: bool) -> Self {
-        if parallel { Self::Parallel } else { Self::InTurn }
+    /// This one, or [`Emulation::Parallel`] where it is asked for or the hypervisor needs it: Xen flushes the TLBs of
+    /// all CPUs for each used page that it gives out, and QEMU lets the next CPU in turn run for up to 100 ms then, so
+    /// that creating a small DomU took up to 85 s on a busy host.
+    pub fn under(self, hypervisor: Hypervisor, asked: bool) -> Self {
+        if asked || hypervisor == Hypervisor::Debian { Self::Parallel } else { self }
     }
 }
 
@@ -72,7 +74,7 @@ impl MachineConfig {
             gic: options.gic,
             cpus: options.cpus,
             memory: options.memory,
-            emulation: Emulation::new(options.parallel),
+            emulation: Emulation::InTurn.under(options.hypervisor, options.parallel),
             dom0_console,
             tools: options.tools,
             store: StoreDaemon::OCaml,
@@ -101,5 +103,19 @@ impl MachineConfig {
             line.push_str(" xenoxide.xenstored=c");
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Emulation;
+    use crate::cli::Hypervisor;
+
+    #[test]
+    fn cpus_of_debians_xen_are_never_in_turn() {
+        let under = |hypervisor, asked| Emulation::InTurn.under(hypervisor, asked);
+        assert_eq!(under(Hypervisor::Debian, false), Emulation::Parallel);
+        assert_eq!(under(Hypervisor::Ours, true), Emulation::Parallel);
+        assert_eq!(under(Hypervisor::Ours, false), Emulation::InTurn);
     }
 }

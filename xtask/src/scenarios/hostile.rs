@@ -12,6 +12,9 @@ const PER_THOUSAND: Duration = Duration::from_millis(500);
 const LEAST: Duration = Duration::from_secs(60);
 /// The seed of the short attack.
 const SEED: u64 = 17;
+/// How often an attack is begun whose guest ends itself: its second vCPU may turn an entry of the first one's multicall
+/// into a shutdown, which is the guest's right and as rare as that.
+const BEGINNINGS: u32 = 3;
 
 /// One attack with 100,000 calls, the same ones each time.
 pub fn short(dom0: &mut Dom0) -> Result<()> {
@@ -33,7 +36,15 @@ fn attacks(dom0: &mut Dom0, calls: u32, seeds: &[u64]) -> Result<()> {
     let beside = info_number(dom0, "free_memory")?;
     for seed in seeds {
         step(&format!("A guest with seed {seed} makes {calls} hostile calls on each hand"), || {
-            attack(dom0, calls, *seed)
+            for _ in 1..BEGINNINGS {
+                if attack(dom0, calls, *seed)? == Attack::Made {
+                    return Ok(());
+                }
+                dom0.run_for("xl destroy hostile", DOMAIN_CHANGE)?;
+                wait_for_memory(dom0, beside)?;
+            }
+            ensure!(attack(dom0, calls, *seed)? == Attack::Made, "the guest ended itself {BEGINNINGS} times");
+            Ok(())
         })?;
         step("It is destroyed while it goes on; its neighbour lives, and its memory is back", || {
             dom0.run_for("xl destroy hostile", DOMAIN_CHANGE)?;
@@ -50,21 +61,38 @@ fn attacks(dom0: &mut Dom0, calls: u32, seeds: &[u64]) -> Result<()> {
     })
 }
 
-fn attack(dom0: &mut Dom0, calls: u32, seed: u64) -> Result<()> {
+/// How an attack came to its end.
+#[derive(PartialEq)]
+enum Attack {
+    /// All calls were made, and the guest goes on.
+    Made,
+    /// The guest ended itself before, and is still there as it was then.
+    EndedItself,
+}
+
+fn attack(dom0: &mut Dom0, calls: u32, seed: u64) -> Result<Attack> {
     let log = console_log("hostile");
     dom0.run(&format!("rm -f {log}"))?;
-    let extra = format!("hostile={seed} calls={calls}");
-    let create = format!("xl create /etc/xen/guest.cfg 'name=\"hostile\"' 'extra=\"{extra}\"'");
+    let create = format!("xl create /etc/xen/hostile.cfg 'extra=\"hostile={seed} calls={calls}\"'");
     dom0.run_for(&create, DOMAIN_CHANGE)?;
     let limit = LEAST + PER_THOUSAND * (calls / 1000);
-    if let Err(error) = dom0.wait_until(&format!("grep -q \"^hostile: done\" {log}"), limit) {
-        let end = dom0.run(&format!("tail -n 5 {log}"))?;
-        bail!("the hostile guest did not get through; its console ends with:\n{end}\n{error:#}");
+    let ended = "xl list | grep -q \"^hostile .* ...s.. \"";
+    let waited = dom0.wait_until(&format!("grep -q \"^hostile: done\" {log} || {ended}"), limit);
+    let end = dom0.run(&format!("tail -n 2 {log}"))?;
+    if let Err(error) = waited {
+        let list = dom0.run("xl list -v")?;
+        bail!("the hostile guest did not get through; its console ends with:\n{end}\n{list}{error:#}");
     }
-    let state = listed(dom0, "hostile")?.state;
-    ensure!(!state.contains(['c', 's', 'd']), "the hostile guest is in the state {state}");
+    if listed(dom0, "hostile")?.state.contains('s') {
+        let last = end.trim_end();
+        report::note(format!(
+            "after \"{last}\" the guest ended itself:\n{}",
+            dom0.run("xl list -v hostile")?
+        ));
+        return Ok(Attack::EndedItself);
+    }
     report::note(format!("{} lines of the neighbour", lines_of_neighbour(dom0)?));
-    Ok(())
+    Ok(Attack::Made)
 }
 
 fn lines_of_neighbour(dom0: &mut Dom0) -> Result<u64> {

@@ -300,7 +300,7 @@ impl Scenario {
             gic: on.gic,
             cpus: on.cpus,
             memory: on.memory,
-            emulation: if asked.parallel { Emulation::Parallel } else { on.emulation },
+            emulation: on.emulation.under(hypervisor, asked.parallel),
             dom0_console: Dom0Console::Agent,
             tools,
             store: on.store,
