@@ -80,7 +80,7 @@ impl Vuart {
         if port.is_some() {
             return Err(Errno::EINVAL);
         }
-        let evtchn = alloc_for_hypervisor(hv, domain, backend, ring_event)?;
+        let evtchn = alloc_for_hypervisor(domain, backend, ring_event)?;
         *port = Some(Port { model: Vpl011::new(), ring: page.keep(), evtchn });
         Ok(evtchn)
     }

@@ -87,12 +87,12 @@ fn call_consumer(hv: &Hypervisor, domain: &Arc<Domain>, port: u32) {
 ///
 /// # Errors
 /// EINVAL in a dying domain, ENOSPC without a free port, ENOMEM.
-pub fn alloc_unbound(hv: &Hypervisor, domain: &Domain, remote: u16) -> Result<u32, Errno> {
+pub fn alloc_unbound(domain: &Domain, remote: u16) -> Result<u32, Errno> {
     let events = &domain.events;
     let mut ports = events.ports.lock();
-    let port = match events.next_port(hv, domain, &ports) {
+    let port = match events.next_port(domain, &ports) {
         Some(port) => port,
-        None => events.free_port(hv, domain, &mut ports)?,
+        None => events.free_port(domain, &mut ports)?,
     };
     events.open(&mut ports, port, State::Unbound { remote }, 0);
     Ok(port)
@@ -111,7 +111,7 @@ pub fn bind_interdomain(
 ) -> Result<u32, Errno> {
     let events = &domain.events;
     let mut pair = Pair::lock(domain, remote);
-    let port = events.free_port(hv, domain, &mut pair.local)?;
+    let port = events.free_port(domain, &mut pair.local)?;
     match pair.remote().get(remote_port) {
         Some(State::Unbound { remote: waits_for }) if *waits_for == domain.id.raw() => {}
         _ => return Err(Errno::EINVAL),
@@ -130,7 +130,7 @@ pub fn bind_interdomain(
 /// # Errors
 /// EINVAL for no virtual interrupt, or a global one on another vCPU than 0; ENOENT without that
 /// vCPU; EEXIST when it is bound; and as [`alloc_unbound`].
-pub(super) fn bind_virq(hv: &Hypervisor, domain: &Domain, virq: u32, vcpu: u32) -> Result<u32, Errno> {
+pub(super) fn bind_virq(domain: &Domain, virq: u32, vcpu: u32) -> Result<u32, Errno> {
     if virq >= NR_VIRQS || (is_global(virq) && vcpu != 0) {
         return Err(Errno::EINVAL);
     }
@@ -141,7 +141,7 @@ pub(super) fn bind_virq(hv: &Hypervisor, domain: &Domain, virq: u32, vcpu: u32) 
     if bound.load(Ordering::Relaxed) != 0 {
         return Err(Errno::EEXIST);
     }
-    let port = events.free_port(hv, domain, &mut ports)?;
+    let port = events.free_port(domain, &mut ports)?;
     events.open(&mut ports, port, State::Virq(virq as u8), vcpu as u16);
     bound.store(port, Ordering::Relaxed);
     Ok(port)
@@ -151,10 +151,10 @@ pub(super) fn bind_virq(hv: &Hypervisor, domain: &Domain, virq: u32, vcpu: u32) 
 ///
 /// # Errors
 /// ENOENT without that vCPU, and as [`alloc_unbound`].
-pub(super) fn bind_ipi(hv: &Hypervisor, domain: &Domain, vcpu: u32) -> Result<u32, Errno> {
+pub(super) fn bind_ipi(domain: &Domain, vcpu: u32) -> Result<u32, Errno> {
     domain.vcpu(vcpu as usize).ok_or(Errno::ENOENT)?;
     let mut ports = domain.events.ports.lock();
-    let port = domain.events.free_port(hv, domain, &mut ports)?;
+    let port = domain.events.free_port(domain, &mut ports)?;
     domain.events.open(&mut ports, port, State::Ipi, vcpu as u16);
     Ok(port)
 }

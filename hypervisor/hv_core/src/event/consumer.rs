@@ -18,15 +18,10 @@ pub type Consumer = fn(&Hypervisor, &Arc<Domain>, u32);
 ///
 /// # Errors
 /// EINVAL in a dying domain, ENOSPC without a free port, ENOMEM.
-pub fn alloc_for_hypervisor(
-    hv: &Hypervisor,
-    domain: &Domain,
-    remote: Domid,
-    consumer: Consumer,
-) -> Result<u32, Errno> {
+pub fn alloc_for_hypervisor(domain: &Domain, remote: Domid, consumer: Consumer) -> Result<u32, Errno> {
     let events = &domain.events;
     let mut ports = events.ports.lock();
-    let port = events.free_port(hv, domain, &mut ports)?;
+    let port = events.free_port(domain, &mut ports)?;
     events.open(&mut ports, port, State::Unbound { remote: remote.raw() }, 0);
     if let Err(e) = ports.set_consumer(port, consumer) {
         ports.free(port);

@@ -118,7 +118,7 @@ pub(super) fn raise_in(
 fn put_in(hv: &Hypervisor, domain: &Domain, fifo: &mut Fifo, port: u32, line: &Line) -> Option<Notice> {
     // Read once: the port's owner may choose another vCPU meanwhile.
     let queue = line.queue();
-    match fifo::mark(&fifo.memory(hv), port, queue.vcpu) {
+    match fifo::mark(&fifo.memory(), port, queue.vcpu) {
         Marked::NoWord => {
             line.hold();
             None
@@ -137,11 +137,11 @@ fn queue_up(
     fifo: &mut Fifo,
     (port, queue): (u32, QueueId),
     line: &Line,
-    word: FrameWord<Frame<'_>>,
+    word: FrameWord<Frame<'static>>,
     newly: bool,
 ) -> Option<Notice> {
     let events = &domain.events;
-    let (memory, tails) = fifo.parts(hv);
+    let (memory, tails) = fifo.parts();
     let mut upcall = false;
     if let Linked::Now { ready } = fifo::link(&memory, tails, &word, port, queue, line.last_queue()) {
         line.set_last_queue(queue);
@@ -174,7 +174,7 @@ pub(super) fn unmask(hv: &Hypervisor, domain: &Domain, port: u32, line: &Line) -
     if events.is_fifo() {
         let mut fifo = events.fifo.lock();
         let fifo = fifo.as_mut()?;
-        if !fifo::unmask(&fifo.memory(hv), port) {
+        if !fifo::unmask(&fifo.memory(), port) {
             return None;
         }
         return raise_in(hv, domain, fifo, port, line);
@@ -193,7 +193,7 @@ impl DomainEvents {
     pub(super) fn clear_pending(&self, hv: &Hypervisor, port: u32) {
         if self.is_fifo() {
             if let Some(fifo) = self.fifo.lock().as_ref() {
-                fifo::clear_pending(&fifo.memory(hv), port);
+                fifo::clear_pending(&fifo.memory(), port);
             }
         } else if let Some(shared) = self.shared_frame(hv) {
             two_level::clear_pending(&shared, port);
@@ -202,21 +202,21 @@ impl DomainEvents {
 
     /// The FIFO word of `port`, if it has one.
     #[inline]
-    fn event_word(&self, hv: &Hypervisor, port: u32) -> Option<u32> {
+    fn event_word(&self, port: u32) -> Option<u32> {
         use fifo::EventWord as _;
-        Some(self.fifo.lock().as_ref()?.memory(hv).word(port)?.load())
+        Some(self.fifo.lock().as_ref()?.memory().word(port)?.load())
     }
 
     /// Whether the guest still has a closed port on a queue, so that it cannot be bound again.
     #[inline]
-    pub(super) fn is_queued(&self, hv: &Hypervisor, port: u32) -> bool {
-        self.is_fifo() && self.event_word(hv, port).is_some_and(|word| word & fifo::LINKED != 0)
+    pub(super) fn is_queued(&self, port: u32) -> bool {
+        self.is_fifo() && self.event_word(port).is_some_and(|word| word & fifo::LINKED != 0)
     }
 
     /// Whether a port of the guest is pending, and whether it is masked; its port lock is held.
     pub(super) fn bits(&self, hv: &Hypervisor, port: u32) -> (bool, bool) {
         if self.is_fifo() {
-            self.event_word(hv, port)
+            self.event_word(port)
                 .map_or((false, true), |word| (word & fifo::PENDING != 0, word & fifo::MASKED != 0))
         } else {
             self.shared_frame(hv).map_or((false, true), |shared| {
@@ -233,7 +233,7 @@ impl DomainEvents {
         let ports = self.ports.lock();
         self.guest_line(&ports, port).ok_or(Errno::EINVAL)?;
         Ok(if self.is_fifo() {
-            self.event_word(hv, port).is_some_and(|word| word & fifo::PENDING != 0)
+            self.event_word(port).is_some_and(|word| word & fifo::PENDING != 0)
         } else {
             self.bits(hv, port).0
         })

@@ -6,10 +6,10 @@
 
 use super::fifo::{ControlBlock, EventWord, Memory, Tails};
 use crate::Hypervisor;
-use crate::memory::HeldPage;
+use crate::memory::{HeldPage, PageGuard};
 use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
-use hal::{FrameMem, MachineOps as _, PAGE_SIZE};
+use hal::{FrameMem, PAGE_SIZE};
 use machine::Frame;
 use xen_abi::Errno;
 use xen_abi::event_channel::{EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_WORDS_PER_PAGE, EvtchnFifoControlBlock};
@@ -17,10 +17,34 @@ use xen_abi::event_channel::{EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_WORDS_PER_PAGE
 /// Pages of the event array at most.
 const MAX_PAGES: usize = (EVTCHN_FIFO_NR_CHANNELS / EVTCHN_FIFO_WORDS_PER_PAGE) as usize;
 
+/// A page of the guest's.
+#[derive(Debug)]
+pub(super) struct Page {
+    held: HeldPage,
+    frame: Frame<'static>,
+}
+
+impl Page {
+    /// Keeps a page.
+    ///
+    /// # Errors
+    /// EINVAL when it is not RAM that can be shared.
+    pub(super) fn keep(hv: &Hypervisor, page: PageGuard<'_>) -> Result<Self, Errno> {
+        let held = page.keep();
+        match held.frame(hv) {
+            Some(frame) => Ok(Self { held, frame }),
+            None => {
+                held.release(hv);
+                Err(Errno::EINVAL)
+            }
+        }
+    }
+}
+
 /// A vCPU's control block.
 #[derive(Debug)]
 struct Control {
-    page: HeldPage,
+    page: Page,
     offset: usize,
 }
 
@@ -28,7 +52,7 @@ struct Control {
 #[derive(Debug)]
 pub(super) struct Fifo {
     /// The event array, from port 0.
-    pages: Vec<HeldPage>,
+    pages: Vec<Page>,
     /// By vCPU.
     controls: Vec<Option<Control>>,
     /// By vCPU.
@@ -71,10 +95,10 @@ impl Fifo {
     }
 
     /// Gives a vCPU its control block, after [`check_no_control`](Self::check_no_control).
-    pub(super) fn set_control(&mut self, hv: &Hypervisor, vcpu: usize, page: HeldPage, offset: usize) {
+    pub(super) fn set_control(&mut self, hv: &Hypervisor, vcpu: usize, page: Page, offset: usize) {
         match self.controls.get_mut(vcpu) {
             Some(slot @ None) => *slot = Some(Control { page, offset }),
-            _ => page.release(hv),
+            _ => page.held.release(hv),
         }
     }
 
@@ -91,48 +115,46 @@ impl Fifo {
 
     /// Adds a page to the event array, after [`reserve_page`](Self::reserve_page); returns the
     /// ports whose words it has.
-    pub(super) fn add_page(&mut self, page: HeldPage) -> core::ops::Range<u32> {
+    pub(super) fn add_page(&mut self, page: Page) -> core::ops::Range<u32> {
         let first = (self.pages.len() as u32).saturating_mul(EVTCHN_FIFO_WORDS_PER_PAGE);
         self.pages.push(page);
         first..first.saturating_add(EVTCHN_FIFO_WORDS_PER_PAGE)
     }
 
     /// The words and control blocks, and the tails beside them.
-    pub(super) fn parts<'h, 'a>(&'a mut self, hv: &'h Hypervisor) -> (FifoMemory<'h, 'a>, &'a mut [Tails]) {
-        (FifoMemory { hv, pages: &self.pages, controls: &self.controls }, &mut self.tails)
+    pub(super) fn parts(&mut self) -> (FifoMemory<'_>, &mut [Tails]) {
+        (FifoMemory { pages: &self.pages, controls: &self.controls }, &mut self.tails)
     }
 
     /// The words and control blocks.
     #[inline]
-    pub(super) fn memory<'h, 'a>(&'a self, hv: &'h Hypervisor) -> FifoMemory<'h, 'a> {
-        FifoMemory { hv, pages: &self.pages, controls: &self.controls }
+    pub(super) fn memory(&self) -> FifoMemory<'_> {
+        FifoMemory { pages: &self.pages, controls: &self.controls }
     }
 
     /// Gives all pages back.
     pub(super) fn release(self, hv: &Hypervisor) {
         let controls = self.controls.into_iter().flatten().map(|control| control.page);
         for page in self.pages.into_iter().chain(controls) {
-            page.release(hv);
+            page.held.release(hv);
         }
     }
 }
 
 /// The guest's memory as the queues see it.
-pub(super) struct FifoMemory<'h, 'a> {
-    hv: &'h Hypervisor,
-    pages: &'a [HeldPage],
+pub(super) struct FifoMemory<'a> {
+    pages: &'a [Page],
     controls: &'a [Option<Control>],
 }
 
-impl<'h> Memory for FifoMemory<'h, '_> {
-    type Word = FrameWord<Frame<'h>>;
-    type Control = FrameControl<Frame<'h>>;
+impl Memory for FifoMemory<'_> {
+    type Word = FrameWord<Frame<'static>>;
+    type Control = FrameControl<Frame<'static>>;
 
     #[inline(always)]
     fn word(&self, port: u32) -> Option<Self::Word> {
         let page = self.pages.get((port / EVTCHN_FIFO_WORDS_PER_PAGE) as usize)?;
-        let frame = self.hv.machine.frame(page.mfn())?;
-        Some(FrameWord { frame, offset: (port % EVTCHN_FIFO_WORDS_PER_PAGE) as usize * 4 })
+        Some(FrameWord { frame: page.frame, offset: (port % EVTCHN_FIFO_WORDS_PER_PAGE) as usize * 4 })
     }
 
     #[inline]
@@ -143,7 +165,7 @@ impl<'h> Memory for FifoMemory<'h, '_> {
     #[inline]
     fn control(&self, vcpu: u16) -> Option<Self::Control> {
         let control = self.controls.get(usize::from(vcpu))?.as_ref()?;
-        Some(FrameControl { frame: self.hv.machine.frame(control.page.mfn())?, offset: control.offset })
+        Some(FrameControl { frame: control.page.frame, offset: control.offset })
     }
 }
 

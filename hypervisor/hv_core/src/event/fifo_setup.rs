@@ -2,7 +2,7 @@
 
 use super::DomainEvents;
 use super::deliver;
-use super::fifo_pages::{Fifo, check_control_offset};
+use super::fifo_pages::{Fifo, Page, check_control_offset};
 use super::two_level;
 use crate::Hypervisor;
 use crate::domain::Domain;
@@ -32,11 +32,11 @@ pub(super) fn init_control(
     match slot.as_mut() {
         Some(fifo) => {
             fifo.check_no_control(vcpu)?;
-            fifo.set_control(hv, vcpu, page.keep(), offset);
+            fifo.set_control(hv, vcpu, Page::keep(hv, page)?, offset);
         }
         None => {
             let mut fifo = Fifo::new(domain.max_vcpus)?;
-            fifo.set_control(hv, vcpu, page.keep(), offset);
+            fifo.set_control(hv, vcpu, Page::keep(hv, page)?, offset);
             *slot = Some(fifo);
             // Whoever sets a bit after it was looked at here finds the switch made, and comes to
             // the FIFO lock.
@@ -61,7 +61,7 @@ pub(super) fn expand_array(hv: &Hypervisor, domain: &Domain, gfn: Gfn) -> Result
         let mut slot = events.fifo.lock();
         let fifo = slot.as_mut().ok_or(Errno::EOPNOTSUPP)?;
         fifo.reserve_page()?;
-        for port in fifo.add_page(page.ok_or(Errno::EINVAL)?.keep()) {
+        for port in fifo.add_page(Page::keep(hv, page.ok_or(Errno::EINVAL)?)?) {
             let Some(line) = events.guest_line(&ports, port) else { continue };
             if line.take_held()
                 && let Some(notice) = deliver::raise_in(hv, domain, fifo, port, line)

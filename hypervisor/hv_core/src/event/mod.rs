@@ -147,19 +147,19 @@ impl DomainEvents {
     ///
     /// # Errors
     /// EINVAL in a dying domain, ENOSPC, ENOMEM.
-    fn free_port(&self, hv: &Hypervisor, domain: &Domain, ports: &mut Ports) -> Result<u32, Errno> {
+    fn free_port(&self, domain: &Domain, ports: &mut Ports) -> Result<u32, Errno> {
         // A teardown marks the domain before it first takes the port lock.
         if domain.is_dying() {
             return Err(Errno::EINVAL);
         }
-        ports.find_free(&self.lines, self.port_limit(), |port| self.is_queued(hv, port))
+        ports.find_free(&self.lines, self.port_limit(), |port| self.is_queued(port))
     }
 
     /// [`free_port`](Self::free_port) in short: the port where the search would begin, if that is free.
     #[inline(always)]
-    fn next_port(&self, hv: &Hypervisor, domain: &Domain, ports: &Ports) -> Option<u32> {
+    fn next_port(&self, domain: &Domain, ports: &Ports) -> Option<u32> {
         let port = ports.next_free()?;
-        let may = !domain.is_dying() && port < self.port_limit() && !self.is_queued(hv, port);
+        let may = !domain.is_dying() && port < self.port_limit() && !self.is_queued(port);
         may.then_some(port)
     }
 

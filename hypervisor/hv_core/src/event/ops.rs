@@ -57,7 +57,7 @@ fn alloc_unbound(call: &Call<'_>, arg: u64) -> Outcome {
     let mut op = place.read()?;
     let target = call.managed_domain(op.dom)?;
     let target = target.domain();
-    op.port = channel::alloc_unbound(call.hv, target, named_domain(op.remote_dom, call.domain.id))?;
+    op.port = channel::alloc_unbound(target, named_domain(op.remote_dom, call.domain.id))?;
     place.write(&op).inspect_err(|_| undo(call, target, op.port))?;
     done()
 }
@@ -90,12 +90,12 @@ fn other_op(call: &Call<'_>, cmd: u32, arg: u64) -> Outcome {
         }
         EVTCHNOP_bind_virq => {
             let mut op: EvtchnBindVirq = window.read(arg)?;
-            op.port = channel::bind_virq(hv, domain, op.virq, op.vcpu)?;
+            op.port = channel::bind_virq(domain, op.virq, op.vcpu)?;
             return opened(call, &mut window, arg, &op, op.port);
         }
         EVTCHNOP_bind_ipi => {
             let mut op: EvtchnBindIpi = window.read(arg)?;
-            op.port = channel::bind_ipi(hv, domain, op.vcpu)?;
+            op.port = channel::bind_ipi(domain, op.vcpu)?;
             return opened(call, &mut window, arg, &op, op.port);
         }
         EVTCHNOP_bind_pirq => {

@@ -117,7 +117,7 @@ fn difference_of_any_kind_is_found() {
     assert!(is_found(|w, d| w.put(d, GUEST_RAM.addr(), &1u8)), "a byte of memory");
     assert!(is_found(|w, d| w.hv.machine.put(shared(w, d).plus(0x900), &[1])), "a bit of an event");
     assert!(is_found(|_, d| d.set_max_pages(7)), "another limit");
-    assert!(is_found(|w, d| assert!(alloc_unbound(w.hv, d, 2).is_ok())), "a port more");
+    assert!(is_found(|_, d| assert!(alloc_unbound(d, 2).is_ok())), "a port more");
     assert!(is_found(|w, d| w.hv.pause_domain(d).unwrap()), "a pause more");
     assert!(is_found(|w, d| assert!(d.memory.lock().pool.grow(w.hv))), "a table more");
     assert!(is_found(|w, d| w.hv.shut_down(d, ShutdownReason::POWEROFF)), "an end");

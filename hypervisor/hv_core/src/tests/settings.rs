@@ -71,7 +71,7 @@ fn domain_manages_its_target_and_no_other() {
 #[test]
 fn subscriber_hears_of_a_suspension_by_its_port() {
     let (world, dom0, domu) = setup();
-    let port = event::alloc_unbound(world.hv, &domu, 0).unwrap();
+    let port = event::alloc_unbound(&domu, 0).unwrap();
     let ours = event::bind_interdomain(world.hv, &dom0, &domu, port).unwrap();
     world.add_to_physmap(&dom0, DOMID_SELF, XENMAPSPACE_shared_info, 0, Gfn(0x100)).unwrap();
     let at = Gfn(0x100).addr().plus(Abi::SHARED_INFO_EVTCHN_PENDING as u64);
@@ -105,7 +105,7 @@ fn soft_reset_makes_all_but_memory_and_registers_new() {
     };
     assert_eq!(register(), Ok(0));
     assert_eq!(register(), Err(Errno::EINVAL));
-    let ports: Vec<u32> = (0..300).map(|_| event::alloc_unbound(world.hv, &domu, 0).unwrap()).collect();
+    let ports: Vec<u32> = (0..300).map(|_| event::alloc_unbound(&domu, 0).unwrap()).collect();
     let status = |port: u32| {
         let op = EvtchnStatus { dom: 5, port, ..EvtchnStatus::new_zeroed() };
         world.op(&dom0, __HYPERVISOR_event_channel_op.into(), EVTCHNOP_status, &op).map(|op| op.status)

@@ -15,7 +15,7 @@ fn calls(domain: &Domain) -> &AtomicU32 {
 }
 
 fn open(kit: &Kit) -> (u32, u32) {
-    let inner = alloc_for_hypervisor(kit.hv(), &kit.domu, Domid::DOM0, count).unwrap();
+    let inner = alloc_for_hypervisor(&kit.domu, Domid::DOM0, count).unwrap();
     let ours = kit.bind(&kit.dom0, 5, inner).unwrap();
     (ours, inner)
 }
@@ -34,7 +34,7 @@ fn event_calls_the_consumer_and_the_guest_sees_nothing() {
 #[test]
 fn consumer_signals_its_peer() {
     let kit = Kit::new();
-    let inner = alloc_for_hypervisor(kit.hv(), &kit.domu, Domid::DOM0, count).unwrap();
+    let inner = alloc_for_hypervisor(&kit.domu, Domid::DOM0, count).unwrap();
     notify_from_hypervisor(kit.hv(), &kit.domu, inner);
     notify_from_hypervisor(kit.hv(), &kit.domu, 4000);
     let ours = kit.bind(&kit.dom0, 5, inner).unwrap();

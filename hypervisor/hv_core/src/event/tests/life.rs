@@ -86,7 +86,7 @@ fn destroyed_domain_leaves_its_peers_waiting_and_holds_no_memory() {
     assert_eq!(first, 701);
     let weak = Arc::downgrade(&kit.domu);
     kit.destroy(&kit.domu);
-    let open = event::alloc_unbound(kit.hv(), &kit.domu, 0);
+    let open = event::alloc_unbound(&kit.domu, 0);
     assert_eq!(open, Err(Errno::EINVAL), "a dying domain opens nothing");
     assert_eq!(kit.bind(&kit.dom0, 5, 1), Err(Errno::ESRCH));
     for port in ports {
@@ -110,7 +110,7 @@ fn teardown_keeps_to_its_budget() {
     assert!(kit.domu.is_dying());
     let mut calls = 1;
     while !events.teardown(kit.hv(), &kit.domu, 40) {
-        assert_eq!(event::alloc_unbound(kit.hv(), &kit.domu, 0), Err(Errno::EINVAL));
+        assert_eq!(event::alloc_unbound(&kit.domu, 0), Err(Errno::EINVAL));
         calls += 1;
     }
     // 128 ports to drop and 100 to close.
@@ -164,7 +164,7 @@ fn concurrent_calls_leave_every_channel_with_two_ends() {
                     let (a, b) = (all[n.below(3) as usize], all[n.below(3) as usize]);
                     let port = n.below(40) + 1;
                     let _ = match n.below(8) {
-                        0 => event::alloc_unbound(hv, a, b.id.raw()).map(drop),
+                        0 => event::alloc_unbound(a, b.id.raw()).map(drop),
                         1 | 2 => event::bind_interdomain(hv, a, b, port).map(drop),
                         3 => event::close(hv, a, port),
                         4 => a.events.is_port_pending(hv, port).map(drop),
