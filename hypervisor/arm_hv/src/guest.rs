@@ -177,9 +177,18 @@ impl ArmGuest {
         kick_all(hv, domain, kicks, Some(vcpu.id));
     }
 
-    /// Presents what was posted to the vCPU loaded here: in the short way if it is but one interrupt.
+    /// Presents what was posted to the vCPU loaded here: in a short way if it is but one interrupt.
     #[inline(never)]
     fn present(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
+        match self.vgic.refresh_again(vcpu.id, || hv.machine.read_lr(0)) {
+            Some(lr) => hv.machine.write_lr(0, lr),
+            None => self.present_other(hv, domain, vcpu),
+        }
+    }
+
+    /// [`ArmGuest::present`], where it is not the same as the last time.
+    #[inline(never)]
+    fn present_other(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
         let Some(state) = self.vcpus.get(vcpu.id) else { return };
         let mut state = state.lock();
         let level = |irq| self.line_is_high(hv, domain, vcpu, irq);
@@ -195,6 +204,16 @@ impl ArmGuest {
     /// The virtual timer of the vCPU loaded here interrupts it. The interrupt stays active until the guest has dealt
     /// with it.
     fn virtual_timer_fired(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
+        let intid = self.virtual_timer;
+        match self.vgic.inject_hw_ppi_again(vcpu.id, intid, || hv.machine.read_lr(0)) {
+            Some(lr) => hv.machine.write_lr(0, lr),
+            None => self.virtual_timer_fired_otherwise(hv, domain, vcpu),
+        }
+    }
+
+    /// [`ArmGuest::virtual_timer_fired`], where it is not the same as the last time.
+    #[inline(never)]
+    fn virtual_timer_fired_otherwise(&self, hv: &Hypervisor, domain: &Domain, vcpu: &Vcpu) {
         let Some(state) = self.vcpus.get(vcpu.id) else { return };
         let (mut state, intid) = (state.lock(), self.virtual_timer);
         let level = |irq| self.line_is_high(hv, domain, vcpu, irq);

@@ -1,9 +1,10 @@
 //! What belongs to one vCPU: its private interrupts, its list registers, and the mailbox others use.
 
+use super::again::Again;
 use super::block::Block;
 use super::cpu_interface::MAX_LRS;
 use super::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use lock::Mutex;
+use lock::{Mutex, MutexGuard};
 
 /// Number of software-generated interrupts.
 pub(super) const NR_SGIS: u32 = 16;
@@ -29,7 +30,9 @@ pub(super) struct Bank {
     parked_hint: AtomicU32,
     /// GICv2: senders of each pending software-generated interrupt.
     senders: [AtomicU8; NR_SGIS as usize],
-    pub inner: Mutex<BankInner, 6>,
+    inner: Mutex<BankInner, 6>,
+    /// What the last short refresh came to.
+    pub again: Again,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,22 @@ impl Bank {
                 hw_drop: 0,
                 lr_senders: [0; NR_SGIS as usize],
             }),
+            again: Again::default(),
         }
+    }
+
+    /// Locks the vCPU's interrupts. What the last short refresh came to does not hold any more.
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, BankInner, 6> {
+        let inner = self.inner.lock();
+        self.again.forget();
+        inner
+    }
+
+    /// Locks them for a short refresh, which sees to [`again`](Self::again) itself.
+    #[inline]
+    pub fn lock_for_single(&self) -> MutexGuard<'_, BankInner, 6> {
+        self.inner.lock()
     }
 
     #[inline]
@@ -107,6 +125,12 @@ impl Bank {
     pub fn single_edge(&self) -> Option<u32> {
         let mail = self.mail.load(Ordering::Acquire);
         u32::try_from(mail).ok().filter(|edges| edges.is_power_of_two())
+    }
+
+    /// Takes an edge if it is all that is posted.
+    #[inline]
+    pub fn claim(&self, edge: u32) -> bool {
+        self.mail.compare_exchange(edge.into(), 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Posts edges of private interrupts. False if they were all waiting already: whoever posted them first has seen

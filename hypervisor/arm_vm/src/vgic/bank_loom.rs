@@ -4,6 +4,10 @@
 #[allow(dead_code, clippy::duplicate_mod, reason = "the file over other atomics")]
 mod bank;
 
+#[path = "again.rs"]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the file over other atomics")]
+mod again;
+
 use super::{bits, block, cpu_interface};
 use bank::{Bank, SGIS};
 use loom::sync::Arc;
@@ -29,7 +33,7 @@ fn look(bank: &Bank, found: &mut Found) {
     if !bank.has_work() {
         return;
     }
-    let mut inner = bank.inner.lock();
+    let mut inner = bank.lock();
     bank.take_work(&mut inner, 0);
     found.edges = inner.block.latch;
     found.blocks |= bank.take_spi_hint();
@@ -82,5 +86,33 @@ fn both_senders_of_an_interrupt_are_known_when_it_is_found() {
         let bank = bank();
         let (found, _) = found(&bank, [|bank| bank.post_from(2, 1), |bank| bank.post_from(2, 2)]);
         assert_eq!((found.edges, bank.senders(2)), (1 << 2, 3));
+    });
+}
+
+#[test]
+fn an_edge_is_claimed_or_found_by_whoever_reads_the_pending_state() {
+    const EDGE: u32 = bits::bit(PRIVATE);
+    loom::model(|| {
+        let bank = bank();
+        bank.again.remember(EDGE, 3, 7);
+        let reader = {
+            let bank = Arc::clone(&bank);
+            thread::spawn(move || {
+                let mut inner = bank.lock();
+                bank.collect(&mut inner, 0);
+                inner.block.latch
+            })
+        };
+        let poster = {
+            let bank = Arc::clone(&bank);
+            thread::spawn(move || bank.post(EDGE))
+        };
+        let claimed =
+            bank.again.lr(EDGE, 3) == Some(7) && bank.single_edge() == Some(EDGE) && bank.claim(EDGE);
+        assert!(poster.join().unwrap());
+        let latched = reader.join().unwrap() & EDGE != 0;
+        let posted = bank.posted() & EDGE != 0;
+        assert_eq!(u32::from(claimed) + u32::from(latched) + u32::from(posted), 1);
+        assert_eq!(bank.again.lr(EDGE, 3), None, "the reader had the lock");
     });
 }

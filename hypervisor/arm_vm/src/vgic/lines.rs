@@ -65,7 +65,7 @@ impl Vgic {
 
     fn set_ppi_level(&self, vcpu: usize, bit: u32, asserted: bool) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         let changed = if self.sampled_ppis & bit != 0 {
             bank.unpost(bit);
             inner.block.latch &= !bit;
@@ -183,7 +183,7 @@ impl Vgic {
             return 0;
         }
         let Some(bank) = self.banks.get(vcpu) else { return 0 };
-        let inner = bank.inner.lock();
+        let inner = bank.lock();
         let block = &inner.block;
         (bank.posted() & self.hw_ppis) | block.hw_latch | block.hw_active | block.lr_hw
     }

@@ -39,6 +39,7 @@
 //!
 //! No LPIs, no extended ranges, no message-based SPIs. GICD_TYPER says so. WAKER reads as zero: never asleep.
 
+mod again;
 mod bank;
 #[cfg(test)]
 mod bank_loom;

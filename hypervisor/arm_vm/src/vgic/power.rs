@@ -17,7 +17,7 @@ impl Vgic {
     pub fn vcpu_off(&self, vcpu: usize, ci: &mut CpuInterface, batch: &mut dyn FnMut(HwBatch)) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
         let mut kicks = {
-            let mut inner = bank.inner.lock();
+            let mut inner = bank.lock();
             bank.collect(&mut inner, self.hw_ppis);
             let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
             pass.fold_all(Some(&mut |_| false), false);
@@ -41,7 +41,7 @@ impl Vgic {
     pub fn vcpu_on(&self, vcpu: usize, batch: &mut dyn FnMut(HwBatch)) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
         {
-            let mut inner = bank.inner.lock();
+            let mut inner = bank.lock();
             bank.clear_inbox();
             let group1 = match self.version {
                 Version::V2 => 0,

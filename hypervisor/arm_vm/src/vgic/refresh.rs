@@ -33,7 +33,7 @@ impl Vgic {
     /// must be up to date with the hardware (see [`CpuInterface`]). Returns other vCPUs to kick.
     pub fn refresh(&self, vcpu: usize, ci: &mut CpuInterface, sample: Sample<'_>) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         // Interrupts of hardware that the last pass did not deliver.
         let waited = inner.block.hw_latch;
         bank.take_work(&mut inner, self.hw_ppis);
@@ -49,7 +49,7 @@ impl Vgic {
     /// Takes over what the hardware did to the list registers, and nothing more. Returns other vCPUs to kick.
     pub fn sync(&self, vcpu: usize, ci: &mut CpuInterface, sample: Sample<'_>) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         bank.collect(&mut inner, self.hw_ppis);
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         if pass.fold_all(Some(sample), false) {
@@ -63,7 +63,7 @@ impl Vgic {
     /// kick.
     pub fn flush(&self, vcpu: usize, ci: &mut CpuInterface) -> VcpuSet {
         let Some(bank) = self.banks.get(vcpu) else { return VcpuSet::EMPTY };
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         bank.take_work(&mut inner, self.hw_ppis);
         let mut pass = Pass::new(self, bank, &mut inner, ci, vcpu);
         pass.fold_all(None, true);
@@ -77,7 +77,7 @@ impl Vgic {
     /// List registers count as of the last `sync` or `refresh`.
     pub fn pending_unmasked(&self, vcpu: usize, view: Option<CpuView>) -> bool {
         let Some(bank) = self.banks.get(vcpu) else { return false };
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         bank.collect(&mut inner, self.hw_ppis);
         let ctlr = self.ctlr();
         let passes = |block: &Block, mask: u32| match view {

@@ -67,7 +67,7 @@ impl Vgic {
             (Some(0), Region::Dist) => {}
             (Some(0), Region::Redist { vcpu: owner }) => {
                 if let Some(bank) = self.banks.get(owner)
-                    && bank.inner.lock().block.in_lr != 0
+                    && bank.lock().block.in_lr != 0
                 {
                     bank.set_work();
                     owners.insert(owner);
@@ -93,7 +93,7 @@ impl Vgic {
     fn with_block<R: Default>(&self, vcpu: usize, index: u32, read: impl FnOnce(&Block) -> R) -> R {
         if index == 0 {
             let Some(bank) = self.banks.get(vcpu) else { return R::default() };
-            let mut inner = bank.inner.lock();
+            let mut inner = bank.lock();
             bank.collect(&mut inner, self.hw_ppis);
             read(&inner.block)
         } else {
@@ -114,7 +114,7 @@ impl Vgic {
     ) -> Effects {
         let Some(spi_index) = (index as usize).checked_sub(1) else {
             let Some(bank) = self.banks.get(vcpu) else { return Effects::default() };
-            let mut inner = bank.inner.lock();
+            let mut inner = bank.lock();
             bank.collect(&mut inner, self.hw_ppis);
             let done = change(&mut inner.block);
             if kind == HwKind::Deactivate {

@@ -44,7 +44,7 @@ impl Vgic {
     #[inline]
     fn send_to(&self, target: usize, kind: SgiKind, sgi: u32, kicks: &mut VcpuSet) {
         let Some(bank) = self.banks.get(target) else { return };
-        if kind != SgiKind::Sgi1r && bank.inner.lock().block.group1 & sgi != 0 {
+        if kind != SgiKind::Sgi1r && bank.lock().block.group1 & sgi != 0 {
             return;
         }
         if bank.post(sgi) {
@@ -74,7 +74,7 @@ impl Vgic {
     /// Guest reads a byte of GICD_SPENDSGIR or GICD_CPENDSGIR: the senders of one pending interrupt.
     pub(super) fn pending_senders(&self, vcpu: usize, sgi: u32) -> u8 {
         let Some(bank) = self.banks.get(vcpu) else { return 0 };
-        let inner = bank.inner.lock();
+        let inner = bank.lock();
         let mut senders = bank.senders(sgi);
         if inner.block.lr_pending & !inner.block.drop_pending & bit(sgi) != 0 {
             senders |= inner.lr_sender(sgi);
@@ -90,7 +90,7 @@ impl Vgic {
         if set {
             return if bank.post_from(sgi, senders) { VcpuSet::single(vcpu) } else { VcpuSet::EMPTY };
         }
-        let mut inner = bank.inner.lock();
+        let mut inner = bank.lock();
         bank.remove_senders(sgi, senders);
         bank.collect(&mut inner, self.hw_ppis);
         inner.block.latch &= !bit(sgi);

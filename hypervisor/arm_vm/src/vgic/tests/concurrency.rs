@@ -49,7 +49,10 @@ fn last_post_of_every_poster_is_delivered() {
                 let worked = vgic.has_work(0);
                 let Cpu { hw, ci, .. } = &mut cpu;
                 if !worked {
-                } else if let Some(value) = vgic.refresh_single(0, ci, || hw[0], |_| false) {
+                } else if let Some(value) = vgic
+                    .refresh_again(0, || hw[0])
+                    .or_else(|| vgic.refresh_single(0, ci, || hw[0], |_| false))
+                {
                     hw[0] = value;
                 } else {
                     cpu.read_back();

@@ -501,3 +501,102 @@ fn short_way_is_not_for_what_needs_a_look_at_more() {
         assert_eq!(rig.take_all(0), [EVENT, 40]);
     }
 }
+
+/// Where the priorities of vCPU 0's private interrupts are.
+fn priorities(version: Version) -> (Region, u32) {
+    match version {
+        Version::V2 => (Region::Dist, 0x400),
+        Version::V3 => (Region::Redist { vcpu: 0 }, 0x1_0400),
+    }
+}
+
+#[test]
+fn interrupt_that_comes_alone_goes_the_shortest_way_from_the_second_time_on() {
+    for version in BOTH {
+        let mut rig = Rig::enabled(version, 2, 4);
+        let comes = |rig: &mut Rig| {
+            rig.ppi(0, EVENT, true);
+            let again = rig.present(0, refresh_again);
+            assert!(again || rig.present(0, Vgic::refresh_single));
+            assert!(!rig.vgic.has_work(0) && rig.cpus[0].find(EVENT).unwrap().pending);
+            again
+        };
+        let take = |rig: &mut Rig| {
+            assert_eq!(rig.cpus[0].acknowledge(), Some((EVENT, 0)));
+            rig.cpus[0].end(EVENT);
+        };
+        for time in 0..5 {
+            assert_eq!(comes(&mut rig), time >= 1, "{time}");
+            take(&mut rig);
+        }
+
+        // Whatever may have changed what it comes to is looked at.
+        rig.dist(0, 1);
+        rig.dist(0, 3);
+        rig.enter(0);
+        assert!(!comes(&mut rig), "the distributor's control was written");
+        take(&mut rig);
+        assert!(comes(&mut rig));
+        take(&mut rig);
+        let (region, offset) = priorities(version);
+        rig.write(0, region, offset + EVENT / 4 * 4, 0x2020_2020);
+        rig.enter(0);
+        assert!(!comes(&mut rig), "its priority was written");
+        assert_eq!(rig.cpus[0].find(EVENT).unwrap().priority, 0x20);
+    }
+}
+
+#[test]
+fn priority_written_while_an_interrupt_is_active_counts_from_its_next_time_on() {
+    for (version, short) in BOTH.into_iter().flat_map(|version| [(version, false), (version, true)]) {
+        let mut rig = Rig::enabled(version, 1, 4);
+        rig.short = short;
+        rig.ppi(0, EVENT, true);
+        rig.enter(0);
+        rig.cpus[0].acknowledge();
+        let (region, offset) = priorities(version);
+        rig.write(0, region, offset + EVENT / 4 * 4, 0x2020_2020);
+        rig.enter(0);
+        rig.cpus[0].end(EVENT);
+        for _ in 0..3 {
+            rig.ppi(0, EVENT, true);
+            rig.enter(0);
+            assert_eq!(rig.cpus[0].find(EVENT).unwrap().priority, 0x20, "{version:?} {short}");
+            rig.cpus[0].acknowledge();
+            rig.cpus[0].end(EVENT);
+        }
+    }
+}
+
+#[test]
+fn shortest_way_waits_for_the_guest_and_for_nobody_else() {
+    for version in BOTH {
+        let mut rig = Rig::enabled(version, 1, 4);
+        for _ in 0..3 {
+            rig.timer(0);
+            assert_eq!(rig.cpus[0].acknowledge(), Some((TIMER, 0)));
+            rig.cpus[0].end(TIMER);
+        }
+        let timer = |rig: &mut Rig| {
+            rig.present(0, |vgic, vcpu, _, first, _| vgic.inject_hw_ppi_again(vcpu, TIMER, first))
+        };
+        rig.ppi(0, EVENT, true);
+        assert!(!timer(&mut rig), "something else is posted");
+        assert_eq!(rig.take_all(0), [EVENT]);
+        for _ in 0..2 {
+            rig.timer(0);
+            assert_eq!(rig.cpus[0].acknowledge(), Some((TIMER, 0)));
+            rig.cpus[0].end(TIMER);
+        }
+        assert!(timer(&mut rig));
+        assert!(!timer(&mut rig), "the guest has not seen the one before");
+        rig.cpus[0].acknowledge();
+        assert!(!timer(&mut rig), "nor ended it");
+        rig.cpus[0].end(TIMER);
+        assert!(timer(&mut rig));
+        rig.vgic.pulse(Line::Spi { intid: 40 });
+        rig.cpus[0].acknowledge();
+        rig.cpus[0].end(TIMER);
+        assert!(!timer(&mut rig), "an SPI waits");
+    }
+}

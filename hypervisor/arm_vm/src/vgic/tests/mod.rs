@@ -81,7 +81,10 @@ impl Cpu {
         }
         let Some((slot, lr)) = self.registers().find(|(_, lr)| u32::from(lr.intid) == intid && lr.active)
         else {
-            self.ci.eoi_count = (self.ci.eoi_count + 1).min(31);
+            // Nobody reads the count otherwise, and it starts anew when this is set.
+            if self.ci.hcr & hcr::LRENPIE != 0 {
+                self.ci.eoi_count = (self.ci.eoi_count + 1).min(31);
+            }
             return;
         };
         let state = if lr.pending { PENDING } else { 0 };
@@ -126,6 +129,11 @@ impl Cpu {
 
 type Read = Box<dyn FnOnce() -> u64>;
 type Level = Box<dyn FnOnce(u32) -> bool>;
+
+/// [`Vgic::refresh_again`] as one of the short ways.
+pub fn refresh_again(vgic: &Vgic, vcpu: usize, _: &mut CpuInterface, first: Read, _: Level) -> Option<u64> {
+    vgic.refresh_again(vcpu, first)
+}
 
 /// A domain with one imitated CPU for each vCPU.
 pub struct Rig {
@@ -200,7 +208,10 @@ impl Rig {
         if self.cpus[vcpu].maintenance() {
             self.vgic.request_refresh(vcpu);
         }
-        if self.vgic.has_work(vcpu) && !self.present(vcpu, Vgic::refresh_single) {
+        if self.vgic.has_work(vcpu)
+            && !self.present(vcpu, refresh_again)
+            && !self.present(vcpu, Vgic::refresh_single)
+        {
             self.refresh(vcpu);
         }
     }
@@ -228,10 +239,13 @@ impl Rig {
 
     /// The timer interrupts the vCPU, which is then entered.
     pub fn timer(&mut self, vcpu: usize) {
+        let again = |vgic: &Vgic, vcpu: usize, _: &mut CpuInterface, first: Read, _: Level| {
+            vgic.inject_hw_ppi_again(vcpu, TIMER, first)
+        };
         let now = |vgic: &Vgic, vcpu: usize, ci: &mut CpuInterface, first: Read, level: Level| {
             vgic.inject_hw_ppi_now(vcpu, TIMER, ci, first, level)
         };
-        if !self.present(vcpu, now) {
+        if !self.present(vcpu, again) && !self.present(vcpu, now) {
             self.vgic.inject_hw_ppi(vcpu, TIMER);
         }
         self.enter(vcpu);
