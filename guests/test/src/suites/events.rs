@@ -11,6 +11,7 @@ use xen_abi::xen::{
     NR_VIRQS,
 };
 
+use super::SURELY;
 use crate::report::Report;
 use crate::show;
 
@@ -344,7 +345,7 @@ fn poll(report: Report) {
     event::close(source);
     event::close(target);
     // Until it is down again it cannot be started.
-    time::spin_until(100_000, || guest_kit::psci::affinity_info(1) == 1);
+    time::spin_until(SURELY, || guest_kit::psci::affinity_info(1) == 1);
 }
 
 static POLLED: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);

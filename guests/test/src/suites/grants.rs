@@ -9,6 +9,7 @@ use xen_abi::GuestHandle;
 use xen_abi::grant_table::*;
 use xen_abi::xen::{__HYPERVISOR_grant_table_op, DOMID_INVALID, DOMID_SELF};
 
+use super::SURELY;
 use super::peer::{PATTERN, command, own_number, reference, word};
 use crate::report::Report;
 use crate::show;
@@ -44,7 +45,7 @@ pub fn run(report: Report, _boot: &Boot) {
 fn ask(page: &Page, command: u64, argument: u64) -> Option<u64> {
     page.word(word::ANSWER).store(argument, Ordering::SeqCst);
     page.word(word::COMMAND).store(command, Ordering::SeqCst);
-    let done = time::spin_until(5_000_000, || {
+    let done = time::spin_until(SURELY, || {
         hypercall::yield_now();
         page.word(word::COMMAND).load(Ordering::SeqCst) == 0
     });

@@ -44,5 +44,8 @@ pub fn run(boot: &Boot, names: &str) {
     }
 }
 
+/// For what is sure to come, in microseconds: more than a busy machine needs.
+pub const SURELY: u64 = 20_000_000;
+
 /// A frame where a DomU has nothing: behind the room for the grant table.
 pub const SHARED: u64 = 0x3880_0000 >> 12;

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use guest_kit::psci::{self, call};
 use guest_kit::{Boot, cpu, start_by_affinity, start_vcpu, time};
 
+use super::SURELY;
 use crate::report::Report;
 use crate::show;
 
@@ -46,7 +47,7 @@ pub fn run(report: Report, _boot: &Boot) {
     for affinity in [2u64, 0x100, 1 << 24 | 1, 1 << 32 | 1, u64::MAX] {
         // Where it is vCPU 1 after all, that goes down again.
         show!(report, format_args!("on-{affinity:#x}"), "{}", start_by_affinity(affinity, 1, || {}));
-        time::spin_until(1_000_000, || psci::affinity_info(1) == 1);
+        time::spin_until(SURELY, || psci::affinity_info(1) == 1);
     }
     for entry in [1u64, 2, 0x4000_0001, 0x3a00_0000, 1 << 50, u64::MAX] {
         // Where it is accepted that vCPU would fetch from nowhere, so only what should be refused.
@@ -59,7 +60,7 @@ pub fn run(report: Report, _boot: &Boot) {
 }
 
 fn on_and_off(report: Report) {
-    let off = || time::spin_until(1_000_000, || psci::affinity_info(1) == 1);
+    let off = || time::spin_until(SURELY, || psci::affinity_info(1) == 1);
     for round in 0..3 {
         STAY.store(1, Ordering::SeqCst);
         let started = start_vcpu(1, || {
@@ -68,7 +69,7 @@ fn on_and_off(report: Report) {
                 guest_kit::hypercall::yield_now();
             }
         });
-        let ran = time::spin_until(2_000_000, || RUNS.load(Ordering::SeqCst) == round + 1);
+        let ran = time::spin_until(SURELY, || RUNS.load(Ordering::SeqCst) == round + 1);
         let again = psci::cpu_on(1, 0x4000_0000, 0);
         let is_on = psci::affinity_info(1);
         STAY.store(0, Ordering::SeqCst);

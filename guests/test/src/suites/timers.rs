@@ -1,10 +1,13 @@
 //! The virtual timer, which is the hardware's, and the physical one, which is emulated.
 
 use guest_kit::time::{self, ENABLE, MASK, STATUS};
-use guest_kit::{Boot, cpu, gic::mmio, gic::register, hypercall, read_register, trap, write_register};
+use guest_kit::{
+    Boot, console, cpu, event, gic::mmio, gic::register, hypercall, read_register, trap, write_register,
+};
 use xen_abi::sched::SCHEDOP_block;
 use xen_abi::xen::__HYPERVISOR_sched_op;
 
+use super::SURELY;
 use crate::report::Report;
 use crate::show;
 
@@ -85,28 +88,44 @@ fn registers(report: Report) {
     time::stop();
 }
 
+/// Sets timers within `limit` microseconds, so that none has fired yet, and forgets what came before.
+fn set_at_once(limit: u64, set: impl Fn()) {
+    loop {
+        time::stop();
+        // What a timer had made pending before it was stopped comes now.
+        time::spin_until(5_000, || false);
+        trap::forget();
+        let start = time::now();
+        set();
+        if time::now() - start < time::microseconds(limit / 2) {
+            return;
+        }
+    }
+}
+
 fn fire(report: Report) {
-    trap::forget();
     cpu::unmask_interrupts();
-    time::set_virtual(1000);
+    set_at_once(100_000, || time::set_virtual(100_000));
     let early = trap::taken(time::VIRTUAL_PPI);
-    let fired = time::spin_until(1_000_000, || trap::taken(time::VIRTUAL_PPI) == 1);
+    let fired = time::spin_until(SURELY, || trap::taken(time::VIRTUAL_PPI) == 1);
     show!(report, "virtual", "{early} {fired} {:#x}", read_register!("cntv_ctl_el0"));
     time::set_physical(1000);
-    let fired = time::spin_until(1_000_000, || trap::taken(time::PHYSICAL_PPI) == 1);
+    let fired = time::spin_until(SURELY, || trap::taken(time::PHYSICAL_PPI) == 1);
     show!(report, "physical", "{fired} {:#x}", read_register!("cntp_ctl_el0"));
     time::set_virtual(0);
-    let fired = time::spin_until(1_000_000, || trap::taken(time::VIRTUAL_PPI) == 2);
+    let fired = time::spin_until(SURELY, || trap::taken(time::VIRTUAL_PPI) == 2);
     show!(report, "virtual-now", "{fired}");
     time::set_physical(0);
-    let fired = time::spin_until(1_000_000, || trap::taken(time::PHYSICAL_PPI) == 2);
+    let fired = time::spin_until(SURELY, || trap::taken(time::PHYSICAL_PPI) == 2);
     show!(report, "physical-now", "{fired}");
     // A timer that is set later before it has fired.
-    time::set_virtual(20_000);
-    time::set_virtual(2_000_000);
-    time::set_physical(20_000);
-    time::set_physical(2_000_000);
-    let either = || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) > 4;
+    set_at_once(20_000, || {
+        time::set_virtual(20_000);
+        time::set_virtual(SURELY);
+        time::set_physical(20_000);
+        time::set_physical(SURELY);
+    });
+    let either = || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) != 0;
     show!(report, "set-later", "{}", time::spin_until(60_000, either));
     time::stop();
     show!(report, "stopped-in-time", "{}", time::spin_until(20_000, either));
@@ -117,8 +136,8 @@ fn fire(report: Report) {
 fn masked(report: Report, private: u64) {
     trap::forget();
     time::set_virtual(100);
-    time::spin_until(20_000, || false);
     let word = |offset| mmio::read32(private + offset) >> 27 & 0xf;
+    time::spin_until(200_000, || word(register::SET_PENDING) == 1);
     show!(report, "masked-virtual-pending", "{:#x}", word(register::SET_PENDING));
     // Whether the interrupt still comes, once it is stopped, depends on whether the vCPU made way for another meanwhile.
     write_register!("cntv_ctl_el0", 0);
@@ -137,21 +156,27 @@ fn masked(report: Report, private: u64) {
 }
 
 fn order(report: Report) {
-    trap::forget();
     cpu::unmask_interrupts();
-    time::set_virtual(60_000);
-    time::set_physical(20_000);
-    time::spin_until(2_000_000, || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) == 2);
+    set_at_once(20_000, || {
+        time::set_virtual(300_000);
+        time::set_physical(20_000);
+    });
+    time::spin_until(SURELY, || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) == 2);
     show!(report, "physical-first", "{:?}", trap::order::<3>());
-    trap::forget();
-    time::set_virtual(20_000);
-    time::set_physical(60_000);
-    time::spin_until(2_000_000, || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) == 2);
+    set_at_once(20_000, || {
+        time::set_virtual(20_000);
+        time::set_physical(300_000);
+    });
+    time::spin_until(SURELY, || trap::taken(time::VIRTUAL_PPI) + trap::taken(time::PHYSICAL_PPI) == 2);
     show!(report, "virtual-first", "{:?}", trap::order::<3>());
     cpu::mask_interrupts();
 }
 
 fn wait(report: Report) {
+    // On Xen an upcall that is pending ends each wait, and the console's reader may cause one at any time, but only one.
+    console::flush();
+    time::spin_until(20_000, || false);
+    event::lower();
     for (name, set) in
         [("virtual", time::set_virtual as fn(u64)), ("physical", time::set_physical as fn(u64))]
     {
@@ -170,7 +195,7 @@ fn wait(report: Report) {
     cpu::unmask_interrupts();
     time::set_virtual(30_000);
     let result = hypercall::call(__HYPERVISOR_sched_op, [u64::from(SCHEDOP_block), 0, 0, 0, 0]);
-    let fired = time::spin_until(1_000_000, || trap::taken(time::VIRTUAL_PPI) == 1);
+    let fired = time::spin_until(SURELY, || trap::taken(time::VIRTUAL_PPI) == 1);
     cpu::mask_interrupts();
     show!(report, "block", "{result} {fired}");
 }

@@ -3,6 +3,7 @@
 use guest_kit::gic::{Gic, mmio, register};
 use guest_kit::{Boot, cpu, read_register, time, trap, write_register};
 
+use super::SURELY;
 use crate::report::Report;
 use crate::show;
 
@@ -223,7 +224,7 @@ fn sgis(report: Report, gic: Gic) {
         gic.highest_pending()
     );
     cpu::unmask_interrupts();
-    time::spin_until(100_000, || trap::taken(7) + trap::taken(15) == 2);
+    time::spin_until(SURELY, || trap::taken(7) + trap::taken(15) == 2);
     cpu::mask_interrupts();
     show!(report, "sgis-order", "{:?}", trap::order::<5>());
     trap::forget();
@@ -327,7 +328,7 @@ fn priorities(report: Report, gic: Gic) {
         gic.send_sgi(0, intid);
     }
     cpu::unmask_interrupts();
-    time::spin_until(100_000, || trap::taken(1) == 1);
+    time::spin_until(SURELY, || trap::taken(1) == 1);
     cpu::mask_interrupts();
     show!(report, "by-priority", "{:?}", trap::order::<5>());
     trap::forget();
@@ -338,7 +339,7 @@ fn priorities(report: Report, gic: Gic) {
     time::spin_until(5000, || false);
     show!(report, "priority-mask", "{:?} {}", trap::order::<2>(), gic.highest_pending());
     gic.set_priority_mask(0xff);
-    time::spin_until(100_000, || trap::taken(1) == 1);
+    time::spin_until(SURELY, || trap::taken(1) == 1);
     cpu::mask_interrupts();
     show!(report, "priority-mask-lifted", "{:?}", trap::order::<3>());
     gic.send_sgi(0, 3);
@@ -351,12 +352,12 @@ fn priorities(report: Report, gic: Gic) {
     let while_active = trap::taken(1);
     gic.send_sgi(0, 2);
     cpu::unmask_interrupts();
-    time::spin_until(100_000, || trap::taken(2) == 2);
+    time::spin_until(SURELY, || trap::taken(2) == 2);
     cpu::mask_interrupts();
     show!(report, "preemption", "{} {lower} {while_active} {}", acknowledged & 0x3ff, trap::taken(2));
     gic.end(acknowledged);
     cpu::unmask_interrupts();
-    time::spin_until(100_000, || trap::taken(1) == 2);
+    time::spin_until(SURELY, || trap::taken(1) == 2);
     cpu::mask_interrupts();
     show!(report, "after-preemption", "{}", trap::taken(1));
 }

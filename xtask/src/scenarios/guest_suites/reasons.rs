@@ -165,11 +165,7 @@ pub const REASONS: &[Reason] = &[
         "the control register has three bits, and its status is that of the comparison",
     ),
     reason("timers", &["masked-virtual-pending"], "pending state can be read"),
-    reason(
-        "timers",
-        &["physical-stopped", "wfi-"],
-        "a timer's interrupt that is no longer due is not delivered",
-    ),
+    reason("timers", &["physical-stopped"], "a timer's interrupt that is no longer due is not delivered"),
     reason("power", &["affinity-0x100000000"], "a 32-bit call has 32-bit arguments"),
     reason("power", &["on-0x100000001"], "all affinity levels count"),
 ];
