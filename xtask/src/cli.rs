@@ -143,7 +143,8 @@ pub struct MachineOptions {
     /// Memory of the machine in MiB
     #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(512..=65536))]
     pub memory: u32,
-    /// Emulate each CPU on a host thread of its own, as always with Debian's Xen: true concurrency, but slower on a busy host
+    /// Emulate each CPU on a host thread of its own, as always with Debian's Xen: true concurrency, but slower on a
+    /// busy host
     #[arg(long)]
     pub parallel: bool,
 }
@@ -183,7 +184,8 @@ pub struct TestOptions {
     /// Host tests only, no QEMU
     #[arg(long, conflicts_with = "only")]
     pub host: bool,
-    /// Emulate each CPU on a host thread of its own in every system test, not only those on Debian's Xen: true concurrency, but slower
+    /// Emulate each CPU on a host thread of its own in every system test, not only those on Debian's Xen: true
+    /// concurrency, but slower
     #[arg(long)]
     pub parallel: bool,
     /// List the system tests and stop

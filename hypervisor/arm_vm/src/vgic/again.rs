@@ -3,8 +3,9 @@
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use core::fmt;
 
-/// The value of list register 0 with which an interrupt replaced itself. It would be the same once more until somebody
-/// locks the bank, which all do that change what it was made of; GICD_CTLR is kept beside it, since that has no lock.
+/// The value that the last short refresh put into list register 0. The same interrupt alone comes to the same until
+/// somebody locks the bank, which all do that change what the value is made of; GICD_CTLR is kept beside it, since that
+/// has no lock.
 ///
 /// Remembered and used by the CPU that has the vCPU loaded, forgotten by whoever has the bank's lock.
 #[derive(Default)]
